@@ -1,0 +1,1 @@
+"""Figures that documents quote, each with the command that makes it."""

@@ -1,0 +1,1 @@
+"""The shared words (files) and the adapters to the world (folders)."""

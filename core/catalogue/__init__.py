@@ -1,0 +1,1 @@
+"""The catalogue: tables and the statements over them."""

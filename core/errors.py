@@ -1,0 +1,161 @@
+"""Faults, by who must act.
+
+Fault                     the message defaults to the docstring; `retryable` tells a caller whether to try again
+├── Refused               the caller's: never retried
+│   ├── NoSuchPath  EmptyMedia  UnsupportedMedia  CorruptMedia  TooLarge
+│   ├── BadManifest  BadMetadata  BadFilter  BadField  BadQuery
+│   ├── NoSuchCollection  NoSuchAsset  NoSpaceFor
+│   └── Conflict
+├── Unavailable           the world's: retried
+│   └── CatalogueDown  StoreDown  StoreLocked  BlobsDown  BrokerDown
+├── Misconfigured         the operator's: the process does not start
+│   └── MissingExtra  UnknownSetting  UnknownProfile  BadModel  ModelMismatch  SchemaOutdated
+└── Defect                ours: never retried
+    └── EncoderBroke  BadPoint  IndexDrifted
+"""
+
+from __future__ import annotations
+
+
+class Fault(Exception):
+    """Something went wrong."""
+
+    retryable = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+    @property
+    def kind(self) -> str:
+        """The name of the class: stable, and what lists of failures group by."""
+        return type(self).__name__
+
+
+class Refused(Fault):
+    """The request cannot be served as it stands."""
+
+
+class NoSuchPath(Refused):
+    """There is no file or folder at that path."""
+
+
+class EmptyMedia(Refused):
+    """The file is empty: there is nothing to index."""
+
+
+class UnsupportedMedia(Refused):
+    """No decoder knows this kind of file."""
+
+
+class CorruptMedia(Refused):
+    """The file is damaged: repair it or ingest another copy."""
+
+
+class TooLarge(Refused):
+    """The input is over a limit: raise the limit in the settings or make the input smaller."""
+
+
+class BadManifest(Refused):
+    """A line of the manifest cannot be read."""
+
+
+class BadMetadata(Refused):
+    """A metadata value does not have the type its field was declared with."""
+
+
+class BadField(Refused):
+    """A field declaration cannot be read: write name=type."""
+
+
+class BadFilter(Refused):
+    """The filter names an undeclared field or compares with the wrong type."""
+
+
+class BadQuery(Refused):
+    """The query is empty, contradictory or out of bounds."""
+
+
+class NoSuchCollection(Refused):
+    """There is no collection of that name: create it by ingesting into it."""
+
+
+class NoSuchAsset(Refused):
+    """There is no asset of that id in this collection."""
+
+
+class NoSpaceFor(Refused):
+    """No embedding space of this collection can embed that kind of content."""
+
+
+class Conflict(Refused):
+    """Something of that name exists already and differs."""
+
+
+class Unavailable(Fault):
+    """A part that is needed does not answer: try again."""
+
+    retryable = True
+
+
+class CatalogueDown(Unavailable):
+    """The catalogue database does not answer."""
+
+
+class StoreDown(Unavailable):
+    """The vector store does not answer."""
+
+
+class StoreLocked(Unavailable):
+    """Another process holds this data folder: stop it, or use another folder."""
+
+
+class BlobsDown(Unavailable):
+    """The blob store cannot be read or written."""
+
+
+class BrokerDown(Unavailable):
+    """The message broker does not answer."""
+
+
+class Misconfigured(Fault):
+    """The installation or its settings are wrong: correct them and start again."""
+
+
+class MissingExtra(Misconfigured):
+    """A package that this feature needs is not installed."""
+
+
+class UnknownSetting(Misconfigured):
+    """A setting of that name does not exist."""
+
+
+class UnknownProfile(Misconfigured):
+    """There is no profile of that name."""
+
+
+class BadModel(Misconfigured):
+    """The model folder cannot be loaded."""
+
+
+class ModelMismatch(Misconfigured):
+    """The index was written by another model than the one that asks."""
+
+
+class SchemaOutdated(Misconfigured):
+    """The catalogue's tables are not at the newest migration: run `quiver migrate`."""
+
+
+class Defect(Fault):
+    """A promise inside Quiver was broken: please report this."""
+
+
+class EncoderBroke(Defect):
+    """An encoder returned vectors of the wrong shape, or ones that are not finite or not of unit length."""
+
+
+class BadPoint(Defect):
+    """A point is malformed and was not written."""
+
+
+class IndexDrifted(Defect):
+    """The index and the catalogue disagree."""

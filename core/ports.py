@@ -1,0 +1,316 @@
+"""Ports: the promises between rooms and the world. Their implementations are the folders of core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO, Protocol
+from uuid import UUID
+
+from core.fields import Fields
+from core.filters import Filter
+from core.points import Found, Nearest, Points, Scope, Stored
+from core.spaces import EmbeddingSpace, Vector, Vectors
+from core.types import Asset, AssetId, Content, Digest, Metadata, Modality, Tenant
+
+
+class IndexState(StrEnum):
+    """Where an index is in its life."""
+
+    BUILDING = "building"
+    SERVING = "serving"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """A named set of assets: the fields that filters may name, and the profile that says which spaces."""
+
+    name: str
+    fields: Fields
+    profile: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """One physical index of a collection. `id` is its name in the store."""
+
+    id: str
+    collection: str
+    state: IndexState
+    spaces: tuple[EmbeddingSpace, ...]
+    fields: Fields
+
+
+class Encoder(Protocol):
+    """Content to vectors of one space."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space. Known without loading weights."""
+        ...
+
+    @property
+    def pixels(self) -> int:
+        """The side, in pixels, that images are brought to: a decoder may stop at twice that. 0: no images."""
+        ...
+
+    def encode(self, contents: Sequence[Content]) -> Vectors:
+        """Row i belongs to contents[i] and depends on it alone; finite; unit rows when cosine.
+
+        f32 (n, dim), or n sparse vectors when the space is sparse. Every content is of a modality of the space.
+        Weights load on the first call. Safe to call from several threads.
+        """
+        ...
+
+    def encode_query(self, query: Content) -> Vector:
+        """The vector that a query is searched by: f32 (dim,), or sparse and then perhaps empty."""
+        ...
+
+
+class VectorStore(Protocol):
+    """Indexes of points. Faults: StoreDown, StoreLocked, NoSuchCollection (no such index), BadPoint, ModelMismatch."""
+
+    def create(self, index: Index) -> None:
+        """Make the index and its payload indexes. Harmless when it exists."""
+        ...
+
+    def drop(self, index_id: str) -> None:
+        """Remove the index. Harmless when there is none."""
+        ...
+
+    def indexes(self) -> list[str]:
+        """The ids of all indexes, sorted."""
+        ...
+
+    def upsert(self, index: Index, points: Points) -> None:
+        """Write points whole, vectors and payload; visible on return. A point already there in a newer generation
+        is left as it is. After a fault the batch is unknown: write it again."""
+        ...
+
+    def flush(self, index: Index) -> None:
+        """All that was written is durable on return."""
+        ...
+
+    def forget(self, index: Index, assets: Mapping[AssetId, int | None]) -> None:
+        """Delete the assets' points of generations below the number given; of all generations when None."""
+        ...
+
+    def search(self, index: Index, queries: Sequence[Nearest]) -> list[list[Found]]:
+        """One answer a query, in one round trip: best first, ties by id. ModelMismatch for a space not of the index."""
+        ...
+
+    def count(self, index: Index, scope: Scope, where: Filter | None = None) -> int:
+        """How many points, exactly."""
+        ...
+
+    def of_asset(self, index: Index, asset: AssetId) -> list[Stored]:
+        """An asset's points with their vectors, by ordinal."""
+        ...
+
+    def scroll(self, index: Index, *, after: UUID | None = None, limit: int = 1000) -> list[Stored]:
+        """Points of every tenant by growing id, without vectors: for reconciling."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections. Harmless twice."""
+        ...
+
+
+class Blobs(Protocol):
+    """Bytes by digest. Faults: BlobsDown, NoSuchAsset (no such blob)."""
+
+    def put(self, source: BinaryIO) -> tuple[Digest, int]:
+        """Store a stream; its sha-256 and size. The same bytes are stored once. Durable on return."""
+        ...
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Read it. The caller closes."""
+        ...
+
+    def has(self, digest: Digest) -> bool:
+        """Whether it is there."""
+        ...
+
+    def path(self, digest: Digest) -> Path | None:
+        """Where it lies, when it is a local file."""
+        ...
+
+    def discard(self, digest: Digest) -> None:
+        """Take it out of sight; `restore` brings it back until `erase`."""
+        ...
+
+    def restore(self, digest: Digest) -> None:
+        """Bring back what was discarded. Harmless when it was not."""
+        ...
+
+    def erase(self, digest: Digest) -> None:
+        """Destroy what was discarded. Harmless when it was not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An asset as it comes in, its bytes already in the blob store."""
+
+    external_id: str
+    modality: Modality
+    media_type: str
+    digest: Digest
+    size: int  # bytes
+    metadata: Metadata
+
+
+class Outcome(StrEnum):
+    """What registering a draft did."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A lease on an asset: who holds the token may index it until the lease ends."""
+
+    asset: Asset
+    token: str
+    attempt: int  # counted before work starts: 1 on the first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an asset has no points: one row an asset, for its present generation."""
+
+    asset_id: AssetId
+    external_id: str
+    collection: str
+    tenant: Tenant
+    kind: str  # the fault's class
+    message: str
+    attempts: int
+    at: datetime
+    retry_at: datetime | None  # None: never by itself
+
+
+class State(StrEnum):
+    """An asset's state, computed from receipts, leases and failures."""
+
+    INDEXED = "indexed"
+    PENDING = "pending"
+    WORKING = "working"
+    FAILED = "failed"
+
+
+class Catalogue(Protocol):
+    """The truth about every asset. Fault: CatalogueDown; each racing change is one conditional statement."""
+
+    def create_collection(self, collection: Collection) -> Collection:
+        """Make it, or return the one there is. Conflict when a field or the profile differs."""
+        ...
+
+    def collection(self, name: str) -> Collection:
+        """Raises NoSuchCollection, listing the ones there are."""
+        ...
+
+    def collections(self) -> list[Collection]:
+        """By name."""
+        ...
+
+    def create_index(self, index: Index) -> Index:
+        """Make its row. A collection has one serving index at most: Conflict otherwise."""
+        ...
+
+    def indexes(self, collection: str) -> list[Index]:
+        """Those building or serving."""
+        ...
+
+    def serving(self, collection: str) -> Index:
+        """Raises NoSuchCollection when there is none."""
+        ...
+
+    def register(self, tenant: Tenant, collection: str, drafts: Sequence[Draft]) -> list[tuple[AssetId, Outcome]]:
+        """Insert or replace by external id, in order, in one transaction. Unchanged bytes and metadata change nothing;
+        a change, or a return after a removal, is the next generation."""
+        ...
+
+    def asset(self, tenant: Tenant, collection: str, key: AssetId | str) -> Asset:
+        """By id or external id. Raises NoSuchAsset; a removed asset is none."""
+        ...
+
+    def assets(
+        self, tenant: Tenant, collection: str, *, after: str | None = None, limit: int = 100
+    ) -> list[tuple[Asset, State]]:
+        """A page by external id."""
+        ...
+
+    def state(self, asset: Asset) -> State:
+        """Computed now."""
+        ...
+
+    def counts(self, tenant: Tenant, collection: str) -> dict[State, int]:
+        """How many assets in each state."""
+        ...
+
+    def claim(
+        self, collection: str, *, worker: str, lease: timedelta, limit: int, ids: Sequence[AssetId] | None = None
+    ) -> list[Claim]:
+        """Lease assets that lack a receipt and are not leased, failed for good or waiting to be retried; oldest first.
+        Counts the attempt. Two workers never hold the same asset."""
+        ...
+
+    def sign(self, index: Index, claims: Sequence[Claim]) -> list[Claim]:
+        """Write receipts for claims whose lease and generation still hold; the others are returned."""
+        ...
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Give leases back. A lease that is another's by now is left alone."""
+        ...
+
+    def fail(self, claim: Claim, *, kind: str, message: str, retry_in: timedelta | None) -> None:
+        """Record the failure and release, if the lease and generation still hold."""
+        ...
+
+    def failures(self, tenant: Tenant, collection: str, *, limit: int = 100) -> list[Failure]:
+        """Those of present generations, newest first."""
+        ...
+
+    def forgive(self, tenant: Tenant, collection: str, ids: Sequence[AssetId] | None = None) -> int:
+        """Strike out failures, so that the assets are claimed again; how many."""
+        ...
+
+    def quarantine(self, *, attempts: int) -> list[AssetId]:
+        """Record as failed every asset whose lease ran out that many times with no word from its worker."""
+        ...
+
+    def missing(self, collection: str, *, limit: int) -> list[AssetId]:
+        """What could be claimed now."""
+        ...
+
+    def remove(self, tenant: Tenant, collection: str, ids: Sequence[AssetId]) -> int:
+        """Mark removed (the next generation), strike receipts and failures; how many were there."""
+        ...
+
+    def removed(self, *, limit: int) -> list[Asset]:
+        """Removed assets that no live lease holds: their points are to be forgotten, then they are purged."""
+        ...
+
+    def purge(self, assets: Sequence[Asset]) -> list[Digest]:
+        """Delete rows that are still removed in that generation; the digests that no asset uses any more."""
+        ...
+
+    def uses(self, digest: Digest) -> bool:
+        """Whether any asset, removed ones included, has these bytes."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections. Harmless twice."""
+        ...
+
+
+EncoderOf = Callable[[EmbeddingSpace], Encoder]  # ModelMismatch when no encoder makes that space
+Enqueue = Callable[[str, Iterable[AssetId]], None]  # collection, ids; after commit; may be lost
+Walk = Iterator[Path]

@@ -1,0 +1,1 @@
+"""Bytes to segments. Knows no vectors."""

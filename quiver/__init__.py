@@ -1,0 +1,1 @@
+"""Quiver: multimodal ingestion and vector search for Qdrant."""

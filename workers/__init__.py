@@ -1,0 +1,1 @@
+"""The joiners: bytes to points, and the upkeep of both."""
