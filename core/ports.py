@@ -262,8 +262,9 @@ class Catalogue(Protocol):
         Counts the attempt. Two workers never hold the same asset."""
         ...
 
-    def sign(self, index: Index, claims: Sequence[Claim]) -> list[Claim]:
-        """Write receipts for claims whose lease and generation still hold; the others are returned."""
+    def sign(self, index: Index, claims: Sequence[Claim]) -> dict[AssetId, int | None]:
+        """Write receipts for claims whose lease and generation still hold. For the others: the generation below which
+        their points are to be forgotten (None: all, the asset is gone), as `VectorStore.forget` takes it."""
         ...
 
     def release(self, claims: Sequence[Claim]) -> None:
@@ -282,8 +283,8 @@ class Catalogue(Protocol):
         """Strike out failures, so that the assets are claimed again; how many."""
         ...
 
-    def quarantine(self, *, attempts: int) -> list[AssetId]:
-        """Record as failed every asset whose lease ran out that many times with no word from its worker."""
+    def quarantine(self) -> list[AssetId]:
+        """Record as failed every asset whose workers fell silent as many times as attempts are allowed."""
         ...
 
     def missing(self, collection: str, *, limit: int) -> list[AssetId]:
@@ -298,8 +299,9 @@ class Catalogue(Protocol):
         """Removed assets that no live lease holds: their points are to be forgotten, then they are purged."""
         ...
 
-    def purge(self, assets: Sequence[Asset]) -> list[Digest]:
-        """Delete rows that are still removed in that generation; the digests that no asset uses any more."""
+    def purge(self, gone: Sequence[Asset]) -> list[Digest]:
+        """Delete rows that are still removed in that generation; the digests that no asset uses any more. Points of
+        generations below the asset's are to be forgotten before."""
         ...
 
     def uses(self, digest: Digest) -> bool:

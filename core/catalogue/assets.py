@@ -1,0 +1,165 @@
+"""Statements that register, read, remove and purge assets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, case, delete, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.catalogue import rows
+from core.catalogue.engine import now
+from core.catalogue.tables import assets, failures, receipts
+from core.errors import NoSuchAsset
+from core.ports import Draft, Outcome, State
+from core.types import Asset, AssetId, Digest, Tenant
+
+BATCH = 100  # rows a statement: SQLite allows 32,766 parameters, PostgreSQL 65,535
+
+
+def insert_for(conn: Connection) -> Callable[..., Any]:
+    """The dialect's `insert`, which knows ON CONFLICT; both spell it alike."""
+    return postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+
+
+def register(
+    conn: Connection, tenant: Tenant, collection: str, drafts: Sequence[Draft]
+) -> list[tuple[AssetId, Outcome]]:
+    """Port: `Catalogue.register`. Of drafts with one external id the last counts."""
+    latest = {draft.external_id: draft for draft in drafts}
+    said: dict[str, tuple[AssetId, Outcome]] = {}
+    for chunk in rows.chunks(sorted(latest.values(), key=lambda d: d.external_id), BATCH):
+        said |= _register(conn, tenant, collection, chunk)
+    return [said[draft.external_id] for draft in drafts]
+
+
+def _register(
+    conn: Connection, tenant: Tenant, collection: str, drafts: Sequence[Draft]
+) -> dict[str, tuple[AssetId, Outcome]]:
+    moment = now()
+    values = [
+        {
+            "id": uuid4(),
+            "tenant": tenant,
+            "collection": collection,
+            "external_id": draft.external_id,
+            "modality": str(draft.modality),
+            "media_type": draft.media_type,
+            "digest": draft.digest,
+            "size": draft.size,
+            "metadata": dict(draft.metadata),
+            "generation": 1,
+            "created_at": moment,
+            "changed_at": moment,
+        }
+        for draft in drafts
+    ]
+    new = insert_for(conn)(assets).values(values)
+    differs = [assets.c[name] != new.excluded[name] for name in ("digest", "media_type", "modality", "metadata")]
+    taken = ("digest", "media_type", "modality", "metadata", "size", "changed_at")
+    put = new.on_conflict_do_update(
+        index_elements=["tenant", "collection", "external_id"],
+        set_={name: new.excluded[name] for name in taken} | {"generation": assets.c.generation + 1, "removed_at": None},
+        where=or_(assets.c.removed_at.is_not(None), *differs),
+    ).returning(assets.c.id, assets.c.external_id, assets.c.generation)
+    said = {
+        row.external_id: (AssetId(row.id), Outcome.ADDED if row.generation == 1 else Outcome.CHANGED)
+        for row in conn.execute(put)
+    }
+    same = [draft.external_id for draft in drafts if draft.external_id not in said]
+    found = select(assets.c.id, assets.c.external_id).where(
+        assets.c.tenant == tenant, assets.c.collection == collection, assets.c.external_id.in_(same)
+    )
+    return said | {row.external_id: (AssetId(row.id), Outcome.UNCHANGED) for row in conn.execute(found)}
+
+
+def get(conn: Connection, tenant: Tenant, collection: str, key: AssetId | str) -> Asset:
+    """Port: `Catalogue.asset`."""
+    by = assets.c.id == key if isinstance(key, UUID) else assets.c.external_id == key
+    row = conn.execute(_present(tenant, collection).where(by)).one_or_none()
+    if row is None:
+        raise NoSuchAsset(f"{collection!r} has no asset {str(key)!r}: `quiver status` shows what there is")
+    return rows.asset(row)
+
+
+def _present(tenant: Tenant, collection: str) -> Any:
+    return select(assets).where(
+        assets.c.tenant == tenant, assets.c.collection == collection, assets.c.removed_at.is_(None)
+    )
+
+
+def page(conn: Connection, tenant: Tenant, collection: str, after: str | None, limit: int) -> list[tuple[Asset, State]]:
+    """Port: `Catalogue.assets`."""
+    query = _present(tenant, collection).add_columns(rows.state(now()).label("state"))
+    if after is not None:
+        query = query.where(assets.c.external_id > after)
+    query = query.order_by(assets.c.external_id).limit(limit)
+    return [(rows.asset(row), State(row.state)) for row in conn.execute(query)]
+
+
+def state(conn: Connection, asset_id: AssetId) -> State:
+    """Port: `Catalogue.state`."""
+    said: str = conn.execute(select(rows.state(now())).where(assets.c.id == asset_id)).scalar_one()
+    return State(said)
+
+
+def counts(conn: Connection, tenant: Tenant, collection: str) -> dict[State, int]:
+    """Port: `Catalogue.counts`."""
+    each = _present(tenant, collection).with_only_columns(rows.state(now()).label("state")).subquery()
+    query = select(each.c.state, func.count()).group_by(each.c.state)
+    said: dict[str, int] = {row[0]: row[1] for row in conn.execute(query)}
+    return {state: said.get(state, 0) for state in State}
+
+
+def remove(conn: Connection, tenant: Tenant, collection: str, ids: Sequence[AssetId]) -> int:
+    """Port: `Catalogue.remove`."""
+    gone: list[UUID] = []
+    for chunk in rows.chunks(list(ids), 1000):
+        mark = (
+            update(assets)
+            .where(
+                assets.c.id.in_(chunk),
+                assets.c.tenant == tenant,
+                assets.c.collection == collection,
+                assets.c.removed_at.is_(None),
+            )
+            .values(removed_at=now(), generation=assets.c.generation + 1)
+            .returning(assets.c.id)
+        )
+        marked = [row.id for row in conn.execute(mark)]
+        conn.execute(delete(receipts).where(receipts.c.asset_id.in_(marked)))
+        conn.execute(delete(failures).where(failures.c.asset_id.in_(marked)))
+        gone += marked
+    return len(gone)
+
+
+def removed(conn: Connection, limit: int) -> list[Asset]:
+    """Port: `Catalogue.removed`."""
+    query = (
+        select(assets)
+        .where(assets.c.removed_at.is_not(None), ~rows.leased(now()))
+        .order_by(assets.c.removed_at)
+        .limit(limit)
+    )
+    return [rows.asset(row) for row in conn.execute(query)]
+
+
+def purge(conn: Connection, gone: Sequence[Asset]) -> list[Digest]:
+    """Port: `Catalogue.purge`."""
+    digests: set[str] = set()
+    for chunk in rows.chunks(list(gone), 500):
+        still = case({a.id: a.generation for a in chunk}, value=assets.c.id)
+        drop = (
+            delete(assets)
+            .where(
+                assets.c.id.in_([a.id for a in chunk]), assets.c.generation == still, assets.c.removed_at.is_not(None)
+            )
+            .returning(assets.c.digest)
+        )
+        digests |= {row.digest for row in conn.execute(drop)}
+    used: set[str] = set()
+    for some in rows.chunks(sorted(digests), 1000):
+        used |= set(conn.execute(select(assets.c.digest).where(assets.c.digest.in_(some))).scalars())
+    return [Digest(d) for d in sorted(digests - used)]

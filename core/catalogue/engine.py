@@ -1,0 +1,114 @@
+"""Connections to the catalogue's database, and the one seam where its exceptions become faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, exc
+
+import migrations
+from core.catalogue.tables import canonical
+from core.errors import CatalogueDown, Conflict, Misconfigured, MissingExtra, SchemaOutdated
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for `sqlite:///...` or `postgresql://...` (psycopg). Raises MissingExtra, Misconfigured."""
+    for short in ("postgres://", "postgresql://"):
+        if url.startswith(short):
+            url = "postgresql+psycopg://" + url.removeprefix(short)
+    pool: dict[str, Any] = {"pool_pre_ping": True}
+    if url.startswith("postgresql"):
+        pool |= {"pool_size": 5, "max_overflow": 10, "pool_recycle": 1800}
+    try:
+        engine = create_engine(url, json_serializer=canonical, **pool)
+    except ModuleNotFoundError as error:
+        raise MissingExtra("PostgreSQL needs its driver: pip install 'quiver[postgres]'") from error
+    except exc.ArgumentError as error:
+        raise Misconfigured("DATABASE_URL cannot be read: write sqlite:///FILE or postgresql://HOST/NAME") from error
+    if engine.dialect.name == "sqlite":
+        _sqlite(engine)
+    return engine
+
+
+def _sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(raw: Any, _record: Any) -> None:
+        raw.isolation_level = None  # SQLAlchemy's begin event below speaks instead of the driver
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+            raw.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(conn: Connection) -> None:
+        # A read that later writes fails at once on a stale snapshot: writers take the lock first.
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get("write") else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except exc.IntegrityError as error:
+        raise Conflict(f"the catalogue refused a row: {error.orig}") from error
+    except exc.ProgrammingError as error:
+        raise SchemaOutdated(f"the catalogue's tables do not fit ({error.orig}): run `quiver migrate`") from error
+    except exc.OperationalError as error:
+        if "no such table" in str(error.orig) or "no such column" in str(error.orig):
+            raise SchemaOutdated(f"the catalogue's tables do not fit ({error.orig}): run `quiver migrate`") from error
+        raise CatalogueDown(f"the catalogue does not answer: {error.orig}") from error
+    except (exc.DBAPIError, exc.TimeoutError) as error:
+        raise CatalogueDown(f"the catalogue does not answer: {error}") from error
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One write transaction: committed on leaving, rolled back on a fault."""
+    with _translated(), engine.connect().execution_options(write=True) as conn, conn.begin():
+        yield conn
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent read."""
+    with _translated(), engine.connect() as conn, conn.begin():
+        yield conn
+
+
+def now() -> datetime:
+    """The moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def utc(moment: datetime) -> datetime:
+    """A moment as the database gave it, with its zone: SQLite drops it."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def alembic_config(engine: Engine) -> Config:
+    """Alembic's configuration for the migrations that ship with Quiver."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["engine"] = engine
+    return config
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables to the newest migration. Safe to run twice and by two processes at once."""
+    if at_head(engine):
+        return
+    with _translated():
+        command.upgrade(alembic_config(engine), "head")
+
+
+def at_head(engine: Engine) -> bool:
+    """Whether the tables are at the newest migration."""
+    head = ScriptDirectory.from_config(alembic_config(engine)).get_current_head()
+    with reading(engine) as conn:
+        return MigrationContext.configure(conn).get_current_revision() == head

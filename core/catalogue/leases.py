@@ -1,0 +1,207 @@
+"""Statements that share out work: claims, receipts, failures. Each race is decided by one conditional statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Select, and_, case, delete, exists, literal, or_, select
+
+from core.catalogue import rows
+from core.catalogue.assets import insert_for
+from core.catalogue.engine import now
+from core.catalogue.tables import assets, failures, leases, receipts
+from core.ports import Claim, Failure, Index
+from core.types import AssetId, Tenant
+
+
+def _claimable(collection: str, ids: Sequence[AssetId] | None) -> Select[Any]:
+    moment = now()
+    query = select(assets).where(
+        assets.c.collection == collection,
+        assets.c.removed_at.is_(None),
+        rows.lacks_receipt(rows.ACTIVE),
+        ~rows.leased(moment),
+        ~rows.has_failed(waiting_at=moment),
+    )
+    if ids is not None:
+        query = query.where(assets.c.id.in_(list(ids)))
+    return query.order_by(assets.c.changed_at, assets.c.id)
+
+
+def missing(conn: Connection, collection: str, limit: int) -> list[AssetId]:
+    """Port: `Catalogue.missing`."""
+    query = _claimable(collection, None).with_only_columns(assets.c.id, maintain_column_froms=True).limit(limit)
+    return [AssetId(found) for found in conn.execute(query).scalars()]
+
+
+def claim(
+    conn: Connection, collection: str, worker: str, lease: timedelta, limit: int, ids: Sequence[AssetId] | None
+) -> list[Claim]:
+    """Port: `Catalogue.claim`.
+
+    SKIP LOCKED only spares two claimers the same wait; what keeps them apart is the condition on the upsert: a lease
+    that somebody took meanwhile is not returned.
+    """
+    query = _claimable(collection, ids).limit(limit)
+    if conn.dialect.name == "postgresql":
+        query = query.with_for_update(of=assets, skip_locked=True)
+    wanted = {row.id: rows.asset(row) for row in conn.execute(query)}
+    if not wanted:
+        return []
+    moment, token = now(), uuid4().hex
+    earlier = {
+        row.asset_id: row.attempts
+        for row in conn.execute(
+            select(failures.c.asset_id, failures.c.attempts)
+            .join(assets, assets.c.id == failures.c.asset_id)
+            .where(failures.c.asset_id.in_(list(wanted)), failures.c.generation == assets.c.generation)
+        )
+    }
+    new = insert_for(conn)(leases).values(
+        [
+            {
+                "asset_id": asset.id,
+                "generation": asset.generation,
+                "attempts": earlier.get(asset.id, 0) + 1,
+                "token": token,
+                "worker": worker,
+                "expires_at": moment + lease,
+            }
+            for asset in wanted.values()
+        ]
+    )
+    again = and_(leases.c.generation == new.excluded.generation, leases.c.token.is_not(None))
+    put = new.on_conflict_do_update(
+        index_elements=["asset_id"],
+        set_={
+            # A row that still has its token is of a worker that fell silent: that attempt counts.
+            "attempts": case((again, leases.c.attempts + 1), else_=new.excluded.attempts),
+            **{name: new.excluded[name] for name in ("generation", "token", "worker", "expires_at")},
+        },
+        where=or_(leases.c.token.is_(None), leases.c.expires_at <= moment),
+    ).returning(leases.c.asset_id, leases.c.attempts)
+    got = {row.asset_id: row.attempts for row in conn.execute(put)}
+    return [Claim(asset=asset, token=token, attempt=got[asset.id]) for asset in wanted.values() if asset.id in got]
+
+
+def sign(conn: Connection, index: Index, claims: Sequence[Claim]) -> dict[AssetId, int | None]:
+    """Port: `Catalogue.sign`."""
+    refused: dict[AssetId, int | None] = {}
+    for chunk in rows.chunks(list(claims), 500):
+        ids, tokens = [c.asset.id for c in chunk], sorted({c.token for c in chunk})
+        holds = (
+            select(assets.c.id, literal(index.id), assets.c.generation, literal(now(), receipts.c.signed_at.type))
+            .join(leases, leases.c.asset_id == assets.c.id)
+            .where(
+                assets.c.id.in_(ids),
+                assets.c.removed_at.is_(None),
+                leases.c.token.in_(tokens),
+                leases.c.generation == assets.c.generation,
+                assets.c.generation == case({c.asset.id: c.asset.generation for c in chunk}, value=assets.c.id),
+            )
+        )
+        new = insert_for(conn)(receipts).from_select(["asset_id", "index_id", "generation", "signed_at"], holds)
+        put = new.on_conflict_do_update(
+            index_elements=["asset_id", "index_id"],
+            set_={"generation": new.excluded.generation, "signed_at": new.excluded.signed_at},
+        ).returning(receipts.c.asset_id)
+        signed = set(conn.execute(put).scalars())
+        conn.execute(delete(failures).where(failures.c.asset_id.in_(signed)))
+        others = [asset_id for asset_id in ids if asset_id not in signed]
+        present = select(assets.c.id, assets.c.generation).where(assets.c.id.in_(others))
+        generations: dict[UUID, int] = {row.id: row.generation for row in conn.execute(present)}
+        refused |= {asset_id: generations.get(asset_id) for asset_id in others}
+    return refused
+
+
+def release(conn: Connection, claims: Sequence[Claim]) -> None:
+    """Port: `Catalogue.release`."""
+    for chunk in rows.chunks(list(claims), 500):
+        conn.execute(
+            delete(leases).where(
+                leases.c.asset_id.in_([c.asset.id for c in chunk]), leases.c.token.in_(sorted({c.token for c in chunk}))
+            )
+        )
+
+
+def fail(conn: Connection, claim: Claim, kind: str, message: str, retry_in: timedelta | None) -> None:
+    """Port: `Catalogue.fail`."""
+    moment = now()
+    held = (
+        select(
+            leases.c.asset_id,
+            leases.c.generation,
+            literal(kind),
+            literal(message),
+            leases.c.attempts,
+            leases.c.worker,
+            literal(moment, failures.c.at.type),
+            literal(moment + retry_in if retry_in is not None else None, failures.c.retry_at.type),
+        )
+        .join(assets, assets.c.id == leases.c.asset_id)
+        .where(
+            leases.c.asset_id == claim.asset.id,
+            leases.c.token == claim.token,
+            leases.c.generation == assets.c.generation,
+            assets.c.removed_at.is_(None),
+        )
+    )
+    _record(conn, held)
+    release(conn, [claim])
+
+
+def _record(conn: Connection, held: Select[Any]) -> None:
+    columns = ["asset_id", "generation", "kind", "message", "attempts", "worker", "at", "retry_at"]
+    new = insert_for(conn)(failures).from_select(columns, held)
+    conn.execute(
+        new.on_conflict_do_update(index_elements=["asset_id"], set_={name: new.excluded[name] for name in columns[1:]})
+    )
+
+
+def quarantine(conn: Connection, attempts: int) -> list[AssetId]:
+    """Port: `Catalogue.quarantine`."""
+    moment = now()
+    silent = and_(leases.c.token.is_not(None), leases.c.expires_at <= moment, leases.c.attempts >= attempts)
+    message = f"{attempts} workers in a row died or fell silent over it: look at the file, then retry it"
+    _record(
+        conn,
+        select(
+            leases.c.asset_id,
+            leases.c.generation,
+            literal("WorkerLost"),
+            literal(message),
+            leases.c.attempts,
+            leases.c.worker,
+            literal(moment, failures.c.at.type),
+            literal(None, failures.c.retry_at.type),
+        ).where(silent),
+    )
+    return [
+        AssetId(found) for found in conn.execute(delete(leases).where(silent).returning(leases.c.asset_id)).scalars()
+    ]
+
+
+def failed(conn: Connection, tenant: Tenant, collection: str, limit: int) -> list[Failure]:
+    """Port: `Catalogue.failures`."""
+    query = (
+        select(failures, assets.c.external_id, assets.c.collection, assets.c.tenant)
+        .join(assets, and_(assets.c.id == failures.c.asset_id, assets.c.generation == failures.c.generation))
+        .where(assets.c.tenant == tenant, assets.c.collection == collection, assets.c.removed_at.is_(None))
+        .order_by(failures.c.at.desc(), failures.c.asset_id)
+        .limit(limit)
+    )
+    return [rows.failure(row) for row in conn.execute(query)]
+
+
+def forgive(conn: Connection, tenant: Tenant, collection: str, ids: Sequence[AssetId] | None) -> int:
+    """Port: `Catalogue.forgive`."""
+    theirs = exists(assets.select()).where(
+        assets.c.id == failures.c.asset_id, assets.c.tenant == tenant, assets.c.collection == collection
+    )
+    strike = delete(failures).where(theirs)
+    if ids is not None:
+        strike = strike.where(failures.c.asset_id.in_(list(ids)))
+    return len(conn.execute(strike.returning(failures.c.asset_id)).all())

@@ -1,0 +1,191 @@
+"""The catalogue over SQLAlchemy Core: SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import Engine, exists, select
+
+from core.catalogue import assets, leases, rows, tables
+from core.catalogue.engine import make_engine, migrate, now, reading, writing
+from core.errors import Conflict, NoSuchCollection
+from core.ports import Claim, Collection, Draft, Failure, Index, IndexState, Outcome, State
+from core.types import Asset, AssetId, Digest, Tenant
+
+
+def open_catalogue(url: str, *, max_attempts: int = 3) -> SqlCatalogue:
+    """A catalogue at the newest migration. Raises CatalogueDown, MissingExtra, Misconfigured."""
+    engine = make_engine(url)
+    migrate(engine)
+    return SqlCatalogue(engine, max_attempts=max_attempts)
+
+
+class SqlCatalogue:
+    """`Catalogue` of core.ports. One transaction a call."""
+
+    def __init__(self, engine: Engine, *, max_attempts: int) -> None:
+        self.engine = engine
+        self._max_attempts = max_attempts
+
+    def create_collection(self, collection: Collection) -> Collection:
+        """Port."""
+        with writing(self.engine) as conn:
+            new = assets.insert_for(conn)(tables.collections).values(
+                name=collection.name,
+                fields={name: str(kind) for name, kind in collection.fields.items()},
+                profile=collection.profile,
+                created_at=now(),
+            )
+            conn.execute(new.on_conflict_do_nothing())
+        there = self.collection(collection.name)
+        if there != collection:
+            raise Conflict(
+                f"collection {there.name!r} has {_declared(there)}, not {_declared(collection)}: "
+                "leave both out, or use another collection"
+            )
+        return there
+
+    def collection(self, name: str) -> Collection:
+        """Port."""
+        there = {c.name: c for c in self.collections()}
+        if name not in there:
+            raise NoSuchCollection(
+                f"there is no collection {name!r}; there is: {', '.join(there) or 'none'}. `quiver ingest` makes one"
+            )
+        return there[name]
+
+    def collections(self) -> list[Collection]:
+        """Port."""
+        with reading(self.engine) as conn:
+            found = conn.execute(select(tables.collections).order_by(tables.collections.c.name))
+            return [rows.collection(row) for row in found]
+
+    def create_index(self, index: Index) -> Index:
+        """Port."""
+        with writing(self.engine) as conn:
+            new = assets.insert_for(conn)(tables.indexes).values(
+                id=index.id,
+                collection=index.collection,
+                state=str(index.state),
+                spaces=[space.as_dict() for space in index.spaces],
+                fields={name: str(kind) for name, kind in index.fields.items()},
+                created_at=now(),
+            )
+            conn.execute(new.on_conflict_do_nothing(index_elements=["id"]))
+            return rows.index(conn.execute(select(tables.indexes).where(tables.indexes.c.id == index.id)).one())
+
+    def indexes(self, collection: str) -> list[Index]:
+        """Port."""
+        query = select(tables.indexes).where(
+            tables.indexes.c.collection == collection, tables.indexes.c.state.in_(rows.ACTIVE)
+        )
+        with reading(self.engine) as conn:
+            return [rows.index(row) for row in conn.execute(query.order_by(tables.indexes.c.created_at))]
+
+    def serving(self, collection: str) -> Index:
+        """Port."""
+        for index in self.indexes(collection):
+            if index.state is IndexState.SERVING:
+                return index
+        self.collection(collection)
+        raise NoSuchCollection(f"collection {collection!r} has no index yet: ingest something into it")
+
+    def register(self, tenant: Tenant, collection: str, drafts: Sequence[Draft]) -> list[tuple[AssetId, Outcome]]:
+        """Port."""
+        with writing(self.engine) as conn:
+            return assets.register(conn, tenant, collection, drafts)
+
+    def asset(self, tenant: Tenant, collection: str, key: AssetId | str) -> Asset:
+        """Port."""
+        with reading(self.engine) as conn:
+            return assets.get(conn, tenant, collection, key)
+
+    def assets(
+        self, tenant: Tenant, collection: str, *, after: str | None = None, limit: int = 100
+    ) -> list[tuple[Asset, State]]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return assets.page(conn, tenant, collection, after, limit)
+
+    def state(self, asset: Asset) -> State:
+        """Port."""
+        with reading(self.engine) as conn:
+            return assets.state(conn, asset.id)
+
+    def counts(self, tenant: Tenant, collection: str) -> dict[State, int]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return assets.counts(conn, tenant, collection)
+
+    def claim(
+        self, collection: str, *, worker: str, lease: timedelta, limit: int, ids: Sequence[AssetId] | None = None
+    ) -> list[Claim]:
+        """Port."""
+        with writing(self.engine) as conn:
+            leases.quarantine(conn, self._max_attempts)
+            return leases.claim(conn, collection, worker, lease, limit, ids)
+
+    def sign(self, index: Index, claims: Sequence[Claim]) -> dict[AssetId, int | None]:
+        """Port."""
+        with writing(self.engine) as conn:
+            return leases.sign(conn, index, claims)
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Port."""
+        with writing(self.engine) as conn:
+            leases.release(conn, claims)
+
+    def fail(self, claim: Claim, *, kind: str, message: str, retry_in: timedelta | None) -> None:
+        """Port."""
+        with writing(self.engine) as conn:
+            leases.fail(conn, claim, kind, message, retry_in)
+
+    def failures(self, tenant: Tenant, collection: str, *, limit: int = 100) -> list[Failure]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return leases.failed(conn, tenant, collection, limit)
+
+    def forgive(self, tenant: Tenant, collection: str, ids: Sequence[AssetId] | None = None) -> int:
+        """Port."""
+        with writing(self.engine) as conn:
+            return leases.forgive(conn, tenant, collection, ids)
+
+    def quarantine(self) -> list[AssetId]:
+        """Port."""
+        with writing(self.engine) as conn:
+            return leases.quarantine(conn, self._max_attempts)
+
+    def missing(self, collection: str, *, limit: int) -> list[AssetId]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return leases.missing(conn, collection, limit)
+
+    def remove(self, tenant: Tenant, collection: str, ids: Sequence[AssetId]) -> int:
+        """Port."""
+        with writing(self.engine) as conn:
+            return assets.remove(conn, tenant, collection, ids)
+
+    def removed(self, *, limit: int) -> list[Asset]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return assets.removed(conn, limit)
+
+    def purge(self, gone: Sequence[Asset]) -> list[Digest]:
+        """Port."""
+        with writing(self.engine) as conn:
+            return assets.purge(conn, gone)
+
+    def uses(self, digest: Digest) -> bool:
+        """Port."""
+        with reading(self.engine) as conn:
+            return bool(conn.execute(select(exists().where(tables.assets.c.digest == digest))).scalar_one())
+
+    def close(self) -> None:
+        """Port."""
+        self.engine.dispose()
+
+
+def _declared(collection: Collection) -> str:
+    fields = " ".join(f"{name}={kind}" for name, kind in sorted(collection.fields.items()))
+    return f"profile {collection.profile!r} and fields {fields or 'none'}"

@@ -1,0 +1,126 @@
+"""The catalogue's tables. A migration in `migrations/versions` brings a database to exactly these."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+Moment = DateTime(timezone=True)  # UTC; SQLite keeps it without its zone
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling a value, so that SQLite can compare it as text."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("fields", Json, nullable=False),
+    Column("profile", String(255), nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+indexes = Table(
+    "indexes",
+    metadata,
+    Column("id", String(127), primary_key=True),
+    Column("collection", ForeignKey("collections.name"), nullable=False),
+    Column("state", String(15), nullable=False),
+    Column("spaces", Json, nullable=False),
+    Column("fields", Json, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index(
+        "uq_indexes_serving",
+        "collection",
+        unique=True,
+        sqlite_where=Column("state") == "serving",
+        postgresql_where=Column("state") == "serving",
+    ),
+)
+
+assets = Table(
+    "assets",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant", String(127), nullable=False),
+    Column("collection", ForeignKey("collections.name"), nullable=False),
+    Column("external_id", String(1023), nullable=False),
+    Column("modality", String(15), nullable=False),
+    Column("media_type", String(127), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("metadata", Json, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("removed_at", Moment, nullable=True),
+    UniqueConstraint("tenant", "collection", "external_id"),
+    Index("ix_assets_digest", "digest"),
+    Index("ix_assets_collection_changed_at", "collection", "changed_at"),
+    Index("ix_assets_removed_at", "removed_at"),
+)
+
+# This index has the points of this generation of this asset.
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("asset_id", ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True),
+    Column("index_id", ForeignKey("indexes.id", ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("signed_at", Moment, nullable=False),
+    Index("ix_receipts_index_id", "index_id"),
+)
+
+# One row an asset being worked on, or whose worker fell silent. `attempts` counts claims of this generation.
+leases = Table(
+    "leases",
+    metadata,
+    Column("asset_id", ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("token", String(32), nullable=True),  # null: given back
+    Column("worker", String(255), nullable=False),
+    Column("expires_at", Moment, nullable=False),
+)
+
+failures = Table(
+    "failures",
+    metadata,
+    Column("asset_id", ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("kind", String(63), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("worker", String(255), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("retry_at", Moment, nullable=True),  # null: never by itself
+)
