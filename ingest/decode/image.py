@@ -1,0 +1,159 @@
+"""Picture bytes to upright RGB pixels, with Pillow.
+
+Pillow's own limit is set once, here; the limit that a user sees is checked against the header on every call.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+# Registered now: Pillow's lazy registration is not meant to be raced by threads.
+from PIL import (  # noqa: F401  imported for their registration
+    BmpImagePlugin,
+    GifImagePlugin,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from core.errors import CorruptMedia, Refused, TooLarge, UnsupportedMedia
+from core.types import Image
+from ingest.limits import MOST_PIXELS, Limits
+
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",  # a JPEG with further pictures behind the first, as phones write it
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "PPM": "image/x-portable-anymap",
+}
+_FORMATS = tuple(name for name in MEDIA_TYPES if name != "MPO")  # found through JPEG
+
+PIL.Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks about metadata, one for each odd photo
+warnings.filterwarnings("error", category=PIL.Image.DecompressionBombWarning)
+
+_ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4 A: how to turn the stored picture to see it upright
+_UPRIGHT = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+
+
+def probe(source: BinaryIO, *, limits: Limits) -> str:
+    """The media type, from the header alone. Raises CorruptMedia, TooLarge; leaves the stream open, anywhere."""
+    with _seam(limits), _open(source, limits) as picture:
+        return MEDIA_TYPES[picture.format or ""]
+
+
+def decode_image(data: bytes, *, limits: Limits, side: int) -> Image:
+    """The first frame: upright, on white where it was transparent.
+
+    With a `side` the short side may be reduced, but to no less than twice that: a JPEG is then decoded at a fraction
+    of its size (libjpeg scales while it inverts the DCT). 0: native size. Raises CorruptMedia, TooLarge,
+    UnsupportedMedia. Safe to call from several threads.
+    """
+    with _seam(limits), _open(io.BytesIO(data), limits) as picture:
+        if side:
+            picture.draft(None, (2 * side, 2 * side))
+        picture.load()
+        turn = _UPRIGHT.get(_orientation(picture))  # after loading: a PNG may have it last, a TIFF is turned by now
+        small = _reduced(_eight_bit(picture), side)
+        rgb = _on_white(small) if small.has_transparency_data else small.convert("RGB")
+        upright = rgb.transpose(turn) if turn is not None else rgb
+        return Image(np.array(upright))  # a copy: what Pillow lends cannot be written to
+
+
+@contextmanager
+def _seam(limits: Limits) -> Iterator[None]:
+    """Whatever Pillow raises, and on arbitrary bytes it raises nearly everything, becomes Refused."""
+    try:
+        yield
+    except Refused:
+        raise
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as exc:
+        raise TooLarge(limits.over("pixels", f"more than {MOST_PIXELS:,} pixels")) from exc
+    except MemoryError as exc:
+        raise TooLarge("the image does not fit into memory: make it smaller") from exc
+    except PIL.UnidentifiedImageError as exc:
+        raise CorruptMedia("the image's header cannot be read: repair it or ingest another copy") from exc
+    except Exception as exc:
+        said = str(exc) or type(exc).__name__
+        raise CorruptMedia(f"the image is damaged ({said}): repair it or ingest another copy") from exc
+
+
+def _open(source: BinaryIO, limits: Limits) -> PIL.Image.Image:
+    picture = PIL.Image.open(source, formats=_FORMATS)
+    width, height = picture.size
+    if not width or not height:
+        raise CorruptMedia(f"the image is {width} x {height} pixels: there is nothing to see")
+    limits.check("pixels", width * height, what=f"{width} x {height} = {width * height:,} pixels")
+    return picture
+
+
+def _orientation(picture: PIL.Image.Image) -> int:
+    try:
+        said = picture.getexif().get(_ORIENTATION)
+    except Exception:  # noqa: BLE001  a photo whose EXIF is damaged is still a photo
+        return 1
+    return said if isinstance(said, int) else 1
+
+
+def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """The picture in a mode that can be averaged: L, LA, RGB, RGBA or CMYK."""
+    match picture.mode:
+        case "L" | "RGB" if "transparency" in picture.info:
+            return picture.convert("RGBA")
+        case "L" | "LA" | "RGB" | "RGBA" | "CMYK":
+            return picture
+        case "P" | "PA" | "1":
+            return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        case "YCbCr" | "HSV" | "RGBX":
+            return picture.convert("RGB")
+        case "I" | "F" | "I;16" | "I;16L" | "I;16B" | "I;16N":
+            return PIL.Image.fromarray(_deep(np.asarray(picture)))
+        case mode:
+            raise UnsupportedMedia(f"the image's colours are {mode}: convert it to RGB")
+
+
+def _deep(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grey values of more than eight bits as u8, the same shape.
+
+    16 bits keep the upper eight. A wider range, or fractions, say nothing of what is white: the extremes become black
+    and white.
+    """
+    if values.dtype.kind == "u" or (values.dtype.kind == "i" and values.min() >= 0 and values.max() <= 0xFFFF):
+        return (values >> 8).astype(np.uint8)
+    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(finite.min()), float(finite.max())
+    return ((finite - low) * (255.0 / (high - low) if high > low else 0.0)).astype(np.uint8)
+
+
+def _reduced(picture: PIL.Image.Image, side: int) -> PIL.Image.Image:
+    factor = min(picture.size) // (2 * side) if side else 1
+    return picture.reduce(factor) if factor > 1 else picture
+
+
+def _on_white(picture: PIL.Image.Image) -> PIL.Image.Image:
+    over = picture.convert("RGBA")
+    paper = PIL.Image.new("RGBA", over.size, "white")
+    return PIL.Image.alpha_composite(paper, over).convert("RGB")

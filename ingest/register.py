@@ -1,0 +1,90 @@
+"""An item to a draft: sniffed, inside the limits, its bytes in the blob store."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from core.errors import BadMetadata, Refused
+from core.fields import Fields, normal_metadata
+from core.ports import Blobs, Draft
+from core.types import Metadata, Modality
+from ingest.decode.text import decode_text
+from ingest.files import opened, reading
+from ingest.limits import Limits
+from ingest.sniff import Sniffed, sniff
+from ingest.sources.folder import Found
+from ingest.sources.manifest import Inline, Item
+
+
+def draft(item: Item, *, blobs: Blobs, fields: Fields, limits: Limits) -> Draft:
+    """A draft, its blob durable. Raises Refused, naming the item, and then nothing was stored; BlobsDown."""
+    match item:
+        case Found():
+            with _named(item.external_id), opened(item.path) as source:
+                return draft_stream(
+                    source,
+                    external_id=item.external_id,
+                    name=item.path.name,
+                    metadata=item.metadata,
+                    blobs=blobs,
+                    fields=fields,
+                    limits=limits,
+                )
+        case Inline():
+            with _named(item.external_id):
+                kept = metadata_of(item.metadata, fields=fields, limits=limits)
+                data = item.text.encode()
+                decode_text(data, limits=limits)
+                return _put(item.external_id, io.BytesIO(data), Sniffed(Modality.TEXT, "text/plain"), kept, blobs)
+
+
+def draft_stream(
+    source: BinaryIO, *, external_id: str, name: str, metadata: Metadata, blobs: Blobs, fields: Fields, limits: Limits
+) -> Draft:
+    """The same for bytes that come by another way, an upload for instance; `source` can seek, `name` is a hint."""
+    kept = metadata_of(metadata, fields=fields, limits=limits)
+    with reading():
+        limits.check("bytes", source.seek(0, os.SEEK_END))
+        sniffed = sniff(source, name=name, limits=limits)
+        source.seek(0)
+    return _put(external_id, source, sniffed, kept, blobs)
+
+
+def metadata_of(metadata: Metadata, *, fields: Fields, limits: Limits) -> dict[str, Any]:
+    """Metadata in its stored form. Raises BadMetadata, TooLarge."""
+    if not all(isinstance(key, str) for key in metadata):
+        raise BadMetadata("metadata keys must be strings")
+    try:
+        kept = normal_metadata(fields, metadata)
+        size = len(json.dumps(kept, ensure_ascii=False).encode())
+    except RecursionError as exc:
+        raise BadMetadata("metadata is nested too deeply: flatten it") from exc
+    except UnicodeEncodeError as exc:
+        raise BadMetadata("half of a surrogate pair (\\ud800 to \\udfff) is no character") from exc
+    limits.check("metadata_bytes", size)
+    return kept
+
+
+def _put(external_id: str, source: BinaryIO, sniffed: Sniffed, metadata: Metadata, blobs: Blobs) -> Draft:
+    digest, size = blobs.put(source)
+    return Draft(
+        external_id=external_id,
+        modality=sniffed.modality,
+        media_type=sniffed.media_type,
+        digest=digest,
+        size=size,
+        metadata=metadata,
+    )
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Refused as exc:
+        raise type(exc)(f"{name}: {exc}") from exc

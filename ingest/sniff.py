@@ -1,0 +1,132 @@
+"""What a file is, by its content: its name is only a hint."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import BinaryIO
+
+from core.errors import CorruptMedia, EmptyMedia, UnsupportedMedia
+from core.types import Modality
+from ingest.decode.image import probe
+from ingest.decode.text import BOM, not_utf8
+from ingest.limits import Limits
+
+HEAD = 65_536  # bytes that decide whether a file is text
+SUPPORTED = "JPEG, PNG, GIF, WebP, BMP, TIFF and PPM images, and UTF-8 text"
+
+_IMAGE = re.compile(
+    rb"\xff\xd8|\x89PNG|GIF8[79]a|RIFF....WEBP|II[*+]\0|MM\0[*+]",
+    re.DOTALL,
+)
+_MAYBE_IMAGE = re.compile(rb"BM|P[1-6fy]\s")  # a text may begin like this too
+_IMAGE_NAMES = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"]
+)
+_TEXT_TYPES = {".md": "text/markdown", ".markdown": "text/markdown", ".html": "text/html", ".htm": "text/html"}
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+
+_KNOWN = tuple(
+    (re.compile(pattern, re.DOTALL), what)
+    for pattern, what in (
+        (rb"%PDF-", "a PDF document: export its text or its pages as images"),
+        (rb"PK\x03\x04", "a ZIP archive or an office document: unpack it or export its text"),
+        (rb"\xd0\xcf\x11\xe0", "an old office document: export its text"),
+        (rb"\{\\rtf", "an RTF document: export its text"),
+        (rb"%!PS", "PostScript: export its text or its pages as images"),
+        (rb"\s*(<\?xml.{0,4096}?)?(<!--.{0,4096}?-->\s*)?<svg[\s>]", "an SVG drawing: export it as PNG"),
+        (rb"....ftyp(hei|hev|mif1|msf1)", "a HEIC photo: convert it to JPEG"),
+        (rb"....ftypavi[fs]", "an AVIF image: convert it to PNG or JPEG"),
+        (rb"....ftyp", "an MP4 or QuickTime film"),
+        (rb"\x1aE\xdf\xa3", "a Matroska or WebM film"),
+        (rb"RIFF....AVI ", "an AVI film"),
+        (rb"RIFF....WAVE", "a WAV sound"),
+        (rb"ID3[\x02-\x04]|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]", "an MP3 sound"),
+        (rb"OggS\0", "an Ogg sound or film"),
+        (rb"fLaC\0", "a FLAC sound"),
+        (rb"\x1f\x8b|BZh[1-9]1AY|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd", "a compressed archive: unpack it"),
+        (rb"8BPS\0", "a Photoshop picture: export it as PNG"),
+        (rb"\0\0[\1\2]\0", "an icon or cursor: convert it to PNG"),
+        (rb"\0\0\0\x0cj[PX]|\xff\x4f\xff\x51|\0\0\0\x0cJXL|\xff\x0a", "JPEG 2000 or JPEG XL: convert it to JPEG"),
+        (rb"\x7fELF|MZ.\0", "a program"),
+        (rb"SQLite format 3\0", "an SQLite database"),
+        (rb"\xff\xfe|\xfe\xff", "UTF-16 text: convert it to UTF-8, for instance with iconv -f UTF-16 -t UTF-8"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sniffed:
+    """What a file holds."""
+
+    modality: Modality
+    media_type: str
+
+
+def sniff(source: BinaryIO, *, name: str, limits: Limits) -> Sniffed:
+    """Decide by at most the header of an image or the first 64 KiB of text; `source` can seek, and is left anywhere.
+
+    Raises EmptyMedia, UnsupportedMedia, CorruptMedia, TooLarge. That the rest is whole is seen when it is decoded.
+    """
+    size = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    head = source.read(HEAD)
+    if not head:
+        raise EmptyMedia
+    limits.check("bytes", size)
+    suffix = PurePath(name).suffix.lower()
+    if _IMAGE.match(head):
+        return Sniffed(Modality.IMAGE, probe(source, limits=limits))
+    if _MAYBE_IMAGE.match(head):
+        try:
+            return Sniffed(Modality.IMAGE, probe(source, limits=limits))
+        except CorruptMedia:
+            if not _holds_text(head, whole=size <= len(head)):
+                raise
+    _refuse_known(head)
+    return _text(head, size=size, suffix=suffix, limits=limits)
+
+
+def _refuse_known(head: bytes) -> None:
+    for pattern, what in _KNOWN:
+        if pattern.match(head):
+            raise UnsupportedMedia(f"it is {what}; supported are {SUPPORTED}")
+
+
+def _text(head: bytes, *, size: int, suffix: str, limits: Limits) -> Sniffed:
+    broken = _broken_at(head, whole=size <= len(head))
+    named_image = suffix in _IMAGE_NAMES
+    if len(_CONTROL.findall(head)) * 100 > len(head):  # text of any encoding has next to none
+        if named_image:
+            raise CorruptMedia(f"named like an image ({suffix}), but its header is no image's: ingest another copy")
+        raise UnsupportedMedia(f"it is neither an image nor text; supported are {SUPPORTED}")
+    if named_image:
+        shown = head[:40].decode("utf-8", "replace").removeprefix(BOM)
+        raise CorruptMedia(f"named like an image ({suffix}) but holds text: {shown!r}")
+    if broken is not None:
+        raise CorruptMedia(not_utf8(head[broken], broken))
+    if b"\0" in head:
+        raise CorruptMedia(
+            f"there is a NUL at byte {head.index(0):,}, which text never holds: export it again as UTF-8"
+        )
+    if size <= len(head) and not head.decode().removeprefix(BOM).strip():
+        raise EmptyMedia("the text holds only white space: there is nothing to index")
+    if size > 4 * limits.text_chars + len(BOM.encode()):  # no code point takes more than four bytes
+        limits.check("text_chars", size // 4, what=f"{size:,} bytes of text")
+    return Sniffed(Modality.TEXT, _TEXT_TYPES.get(suffix, "text/plain"))
+
+
+def _holds_text(head: bytes, *, whole: bool) -> bool:
+    return _broken_at(head, whole=whole) is None and not _CONTROL.search(head)
+
+
+def _broken_at(head: bytes, *, whole: bool) -> int | None:
+    """Where it stops being UTF-8; a character cut off by the end of the head is whole in the file."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=whole)
+    except UnicodeDecodeError as exc:
+        return exc.start
+    return None

@@ -1,0 +1,170 @@
+"""What a file is, by its content."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import CorruptMedia, EmptyMedia, Misconfigured, Refused, TooLarge, UnsupportedMedia
+from core.types import Modality
+from ingest.limits import MOST_PIXELS, Limits
+from ingest.sniff import HEAD, Sniffed, sniff
+from tests.photos import KINDS, huge_png, photo
+
+LIMITS = Limits()
+
+
+def sniffed(data: bytes, name: str = "thing", limits: Limits = LIMITS) -> Sniffed:
+    return sniff(io.BytesIO(data), name=name, limits=limits)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_is_known_by_its_bytes_whatever_it_is_called(kind):
+    for name in ("a.jpg", "a.png", "a.txt", "a"):
+        found = sniffed(photo(kind), name)
+        assert found.modality is Modality.IMAGE
+        assert found.media_type == ("image/x-portable-anymap" if kind == "PPM" else f"image/{kind.lower()}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sniffing_leaves_the_stream_open(kind):
+    source = io.BytesIO(photo(kind))
+    sniff(source, name="a", limits=LIMITS)
+    source.seek(0)
+    assert source.read() == photo(kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [("a.txt", "text/plain"), ("README.MD", "text/markdown"), ("a.html", "text/html"), ("a.bin", "text/plain")],
+)
+def test_text_is_utf8_and_its_name_says_only_which_kind(name, media_type):
+    assert sniffed("Grüße, 世界\n".encode(), name) == Sniffed(Modality.TEXT, media_type)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\ufeffwith a mark", "BMW builds cars", "P1 is an incident", "Python is a language", "P6 it says", "MZ", "RIFF"],
+)
+def test_text_that_begins_like_something_else_is_still_text(text):
+    assert sniffed(text.encode()).modality is Modality.TEXT
+
+
+def test_a_character_cut_by_the_end_of_the_head_is_no_damage():
+    text = "x" * (HEAD - 1) + "世界"
+    assert sniffed(text.encode()).modality is Modality.TEXT
+
+
+def test_a_cut_character_at_the_end_of_a_short_file_is_damage():
+    with pytest.raises(CorruptMedia, match="byte 3 "):
+        sniffed("abc世".encode()[:-1])
+
+
+@pytest.mark.parametrize("data", [b"", b" \n\t ", b"\xef\xbb\xbf"])
+def test_a_file_with_nothing_in_it_is_refused_as_empty(data):
+    with pytest.raises(EmptyMedia):
+        sniffed(data)
+
+
+def test_broken_utf8_is_refused_with_the_offset_and_the_remedy():
+    with pytest.raises(CorruptMedia, match=r"byte 3 \(0xe9\).*convert it to UTF-8"):
+        sniffed(b"caf\xe9 au lait")
+
+
+def test_chinese_text_in_another_encoding_is_told_to_convert():
+    with pytest.raises(CorruptMedia, match="convert it to UTF-8"):
+        sniffed("春天来了，花儿开了。".encode("gb18030"), "poem.txt")
+
+
+def test_utf16_is_named_as_such():
+    with pytest.raises(UnsupportedMedia, match="UTF-16"):
+        sniffed("hello".encode("utf-16"))
+
+
+def test_a_stray_nul_in_text_is_refused_with_its_offset():
+    with pytest.raises(CorruptMedia, match="NUL at byte 200"):
+        sniffed(b"a" * 200 + b"\0" + b"b" * 200)
+
+
+def test_text_named_like_an_image_is_refused_and_quoted():
+    with pytest.raises(CorruptMedia, match=r"named like an image \(\.jpg\) but holds text: '<html>404"):
+        sniffed(b"<html>404 Not Found</html>", "photo.JPG")
+
+
+def test_an_image_whose_header_is_gone_is_refused_as_damaged():
+    with pytest.raises(CorruptMedia, match="header"):
+        sniffed(bytes(64) + photo()[64:], "photo.jpg")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_cut_inside_its_header_is_refused_as_damaged(kind):
+    with pytest.raises(CorruptMedia):
+        sniffed(photo(kind)[:7], f"photo.{'jpg' if kind == 'JPEG' else kind.lower()}")
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"%PDF-1.7\n%\xe2\xe3", "PDF"),
+        (b"PK\x03\x04\x14\x00", "ZIP"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "MP4"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "WAV"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "SVG"),
+        (bytes(range(256)) * 4, "neither an image nor text"),
+    ],
+)
+def test_other_files_are_refused_by_name_of_what_they_are_and_what_is_supported(data, what):
+    with pytest.raises(UnsupportedMedia, match=f"(?s){what}.*supported are JPEG, PNG"):
+        sniffed(data)
+
+
+def test_a_200_megapixel_image_is_refused_by_its_header_with_the_limit_and_the_setting():
+    with pytest.raises(TooLarge, match=r"200,000,000 pixels.*100,000,000.*QUIVER_MAX_PIXELS"):
+        sniffed(b"P5 20000 10000 255\n")
+
+
+@pytest.mark.parametrize("width", [11_000, 30_000, 100_000])
+def test_a_decompression_bomb_is_refused_as_too_large(width):
+    bomb = huge_png(width, 10_000)
+    assert len(bomb) < 150_000
+    with pytest.raises(TooLarge, match="QUIVER_MAX_PIXELS"):
+        sniffed(bomb)
+
+
+def test_a_raised_limit_lets_a_large_image_in():
+    assert sniffed(b"P5 20000 10000 255\n", limits=Limits(pixels=200_000_000)).modality is Modality.IMAGE
+
+
+def test_a_file_over_the_byte_limit_is_refused_with_the_setting():
+    with pytest.raises(TooLarge, match=r"11 bytes, but the limit is 10 bytes.*QUIVER_MAX_BYTES"):
+        sniffed(b"hello world", limits=Limits(bytes=10))
+
+
+def test_text_that_cannot_be_within_the_limit_is_refused_before_it_is_stored():
+    with pytest.raises(TooLarge, match="QUIVER_MAX_TEXT_CHARS"):
+        sniffed(b"x" * 100, limits=Limits(text_chars=10))
+
+
+def test_a_limit_beyond_what_is_ever_decoded_is_the_operators_mistake():
+    with pytest.raises(Misconfigured, match="QUIVER_MAX_PIXELS"):
+        Limits(pixels=MOST_PIXELS + 1)
+    with pytest.raises(Misconfigured, match="QUIVER_MAX_SEGMENTS"):
+        Limits(segments=0)
+
+
+@given(st.binary(max_size=300), st.sampled_from(["a", "a.jpg", "a.txt"]))
+def test_any_bytes_are_sniffed_or_refused(data, name):
+    try:
+        found = sniffed(data, name)
+    except Refused:
+        return
+    assert found.modality in {Modality.TEXT, Modality.IMAGE}
+
+
+@given(st.text(min_size=1).map(lambda text: "." + text).filter(str.isprintable))
+def test_every_printable_text_is_text(text):
+    assert sniffed(text.encode()).modality is Modality.TEXT
