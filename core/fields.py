@@ -17,7 +17,7 @@ MAX_INTEGER = 2**53  # beyond it a float, and so a range filter, cannot tell nei
 
 
 class FieldType(StrEnum):
-    """What a declared field holds: one value, or a list of them."""
+    """What a declared field holds: one value, or a list of them; a text field one text."""
 
     KEYWORD = "keyword"
     INTEGER = "integer"
@@ -54,10 +54,16 @@ def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _within(limit: float, degrees: float) -> float:
+    """Degrees a hair (nanometres) off the limit: an engine's box is open, and no box could hold the limit itself."""
+    return math.copysign(min(abs(degrees), math.nextafter(limit, 0.0)), degrees)
+
+
 def normal(kind: FieldType, value: Any) -> Any:
     """One scalar in the form it is stored and compared in. Raises ValueError when it is not of that type."""
     match kind:
         case FieldType.KEYWORD | FieldType.TEXT if isinstance(value, str):
+            value.encode()  # a lone surrogate is no text to any store: UnicodeEncodeError is a ValueError
             return value
         case FieldType.BOOL if isinstance(value, bool):
             return value
@@ -72,9 +78,9 @@ def normal(kind: FieldType, value: Any) -> Any:
         case FieldType.GEO if isinstance(value, Mapping) and set(value) == {"lat", "lon"}:
             lat, lon = value["lat"], value["lon"]
             if _number(lat) and _number(lon) and abs(lat) <= 90 and abs(lon) <= 180:
-                return {"lat": float(lat), "lon": float(lon)}
+                return {"lat": _within(90.0, lat), "lon": _within(180.0, lon)}
             raise ValueError("lat reaches from -90 to 90, lon from -180 to 180")
-    raise ValueError(f"not a {kind}")
+    raise ValueError(f"{value!r} is not a {kind}")
 
 
 def normal_metadata(fields: Fields, metadata: Metadata) -> dict[str, Any]:
@@ -91,9 +97,10 @@ def normal_metadata(fields: Fields, metadata: Metadata) -> dict[str, Any]:
             out[name] = _json(name, value)
             continue
         try:
-            out[name] = [normal(kind, v) for v in value] if isinstance(value, list) else normal(kind, value)
+            listed = isinstance(value, list) and kind is not FieldType.TEXT
+            out[name] = [normal(kind, v) for v in value] if listed else normal(kind, value)
         except (ValueError, OverflowError) as exc:
-            raise BadMetadata(f"{name}={value!r}: the field is declared {kind}; {exc}") from exc
+            raise BadMetadata(f"{name!r} is declared {kind}: {exc}") from exc
     return out
 
 

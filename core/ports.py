@@ -267,8 +267,20 @@ class Catalogue(Protocol):
         their points are to be forgotten (None: all, the asset is gone), as `VectorStore.forget` takes it."""
         ...
 
+    def finish(self, claims: Sequence[Claim]) -> None:
+        """The work is done: end the leases. A lease that is another's by now is left alone."""
+        ...
+
     def release(self, claims: Sequence[Claim]) -> None:
-        """Give leases back. A lease that is another's by now is left alone."""
+        """Hand work back undone: end the leases and take back the attempts that were counted."""
+        ...
+
+    def holders(self) -> list[str]:
+        """The workers that hold leases."""
+        ...
+
+    def expire(self, worker: str) -> int:
+        """End the leases of a worker that is known to be dead: their attempts stay counted; how many."""
         ...
 
     def fail(self, claim: Claim, *, kind: str, message: str, retry_in: timedelta | None) -> None:

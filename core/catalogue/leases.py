@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Select, and_, case, delete, exists, literal, or_, select
+from sqlalchemy import Connection, Select, and_, case, delete, exists, literal, or_, select, update
 
 from core.catalogue import rows
 from core.catalogue.assets import insert_for
@@ -73,12 +73,13 @@ def claim(
             for asset in wanted.values()
         ]
     )
-    again = and_(leases.c.generation == new.excluded.generation, leases.c.token.is_not(None))
     put = new.on_conflict_do_update(
         index_elements=["asset_id"],
         set_={
-            # A row that still has its token is of a worker that fell silent: that attempt counts.
-            "attempts": case((again, leases.c.attempts + 1), else_=new.excluded.attempts),
+            # A row that is still there is of a worker that fell silent, or that handed it back with its attempt undone.
+            "attempts": case(
+                (leases.c.generation == new.excluded.generation, leases.c.attempts + 1), else_=new.excluded.attempts
+            ),
             **{name: new.excluded[name] for name in ("generation", "token", "worker", "expires_at")},
         },
         where=or_(leases.c.token.is_(None), leases.c.expires_at <= moment),
@@ -117,14 +118,36 @@ def sign(conn: Connection, index: Index, claims: Sequence[Claim]) -> dict[AssetI
     return refused
 
 
+def _held(claims: Sequence[Claim]) -> Any:
+    return and_(
+        leases.c.asset_id.in_([c.asset.id for c in claims]), leases.c.token.in_(sorted({c.token for c in claims}))
+    )
+
+
+def finish(conn: Connection, claims: Sequence[Claim]) -> None:
+    """Port: `Catalogue.finish`."""
+    for chunk in rows.chunks(list(claims), 500):
+        conn.execute(delete(leases).where(_held(chunk)))
+
+
 def release(conn: Connection, claims: Sequence[Claim]) -> None:
     """Port: `Catalogue.release`."""
     for chunk in rows.chunks(list(claims), 500):
-        conn.execute(
-            delete(leases).where(
-                leases.c.asset_id.in_([c.asset.id for c in chunk]), leases.c.token.in_(sorted({c.token for c in chunk}))
-            )
-        )
+        conn.execute(delete(leases).where(_held(chunk), leases.c.attempts <= 1))
+        conn.execute(update(leases).where(_held(chunk)).values(token=None, attempts=leases.c.attempts - 1))
+
+
+def holders(conn: Connection) -> list[str]:
+    """Port: `Catalogue.holders`."""
+    held = select(leases.c.worker).where(leases.c.token.is_not(None), leases.c.expires_at > now()).distinct()
+    return sorted(conn.execute(held).scalars())
+
+
+def expire(conn: Connection, worker: str) -> int:
+    """Port: `Catalogue.expire`."""
+    moment = now()
+    dead = update(leases).where(leases.c.worker == worker, leases.c.expires_at > moment, leases.c.token.is_not(None))
+    return len(conn.execute(dead.values(expires_at=moment).returning(leases.c.asset_id)).all())
 
 
 def fail(conn: Connection, claim: Claim, kind: str, message: str, retry_in: timedelta | None) -> None:
@@ -150,7 +173,7 @@ def fail(conn: Connection, claim: Claim, kind: str, message: str, retry_in: time
         )
     )
     _record(conn, held)
-    release(conn, [claim])
+    finish(conn, [claim])
 
 
 def _record(conn: Connection, held: Select[Any]) -> None:

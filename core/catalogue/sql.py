@@ -131,6 +131,21 @@ class SqlCatalogue:
         with writing(self.engine) as conn:
             return leases.sign(conn, index, claims)
 
+    def finish(self, claims: Sequence[Claim]) -> None:
+        """Port."""
+        with writing(self.engine) as conn:
+            leases.finish(conn, claims)
+
+    def holders(self) -> list[str]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return leases.holders(conn)
+
+    def expire(self, worker: str) -> int:
+        """Port."""
+        with writing(self.engine) as conn:
+            return leases.expire(conn, worker)
+
     def release(self, claims: Sequence[Claim]) -> None:
         """Port."""
         with writing(self.engine) as conn:

@@ -63,7 +63,7 @@ def index_all(catalogue: SqlCatalogue, *, lease: timedelta = LEASE) -> int:
     claims = catalogue.claim("c", worker="w", lease=lease, limit=100)
     for index in catalogue.indexes("c"):
         assert catalogue.sign(index, claims) == {}
-    catalogue.release(claims)
+    catalogue.finish(claims)
     return len(claims)
 
 
@@ -159,6 +159,25 @@ def test_a_lease_given_back_counts_no_attempt(catalogue: SqlCatalogue) -> None:
         claims = catalogue.claim("c", worker="w", lease=LEASE, limit=1)
         assert claims[0].attempt == 1
         catalogue.release(claims)
+
+
+def test_work_handed_back_after_a_lost_attempt_keeps_that_attempt(catalogue: SqlCatalogue) -> None:
+    add(catalogue)
+    catalogue.claim("c", worker="w", lease=timedelta(0), limit=1)
+    for _ in range(3):
+        claims = catalogue.claim("c", worker="w", lease=LEASE, limit=1)
+        assert claims[0].attempt == 2
+        catalogue.release(claims)
+
+
+def test_the_leases_of_a_dead_worker_can_be_ended_at_once(catalogue: SqlCatalogue) -> None:
+    add(catalogue, draft("a"), draft("b"))
+    catalogue.claim("c", worker="dead", lease=LEASE, limit=1)
+    catalogue.claim("c", worker="alive", lease=LEASE, limit=1)
+    assert catalogue.holders() == ["alive", "dead"]
+    assert (catalogue.expire("dead"), catalogue.expire("dead")) == (1, 0)
+    [again] = catalogue.claim("c", worker="w", lease=LEASE, limit=10)
+    assert again.attempt == 2
 
 
 def test_a_file_that_kills_its_workers_is_quarantined(catalogue: SqlCatalogue) -> None:

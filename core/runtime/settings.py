@@ -1,0 +1,73 @@
+"""Settings: QUIVER_* in the environment, and the names that others in the field use for the same things."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import Misconfigured, UnknownSetting
+
+PREFIX = "QUIVER_"
+
+
+class Settings(BaseSettings):
+    """What can be set, each by QUIVER_ and its name in capitals unless another name is given."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, populate_by_name=True, extra="forbid", frozen=True)
+
+    data: Path = Field(Path("quiver-data"), description="Folder of everything embedded: catalogue, blobs, index")
+    profile: str = Field("packaged", description="Encoders of new collections")
+    tenant: str = Field("default", description="Tenant of the command line and of the embedded facade")
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("QUIVER_DATABASE_URL", "DATABASE_URL", "database_url"),
+        description="Catalogue; without it SQLite in the data folder",
+    )
+    qdrant_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("QUIVER_QDRANT_URL", "QDRANT_URL", "qdrant_url"),
+        description="Qdrant server; without it Qdrant Edge in the data folder",
+    )
+    qdrant_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("QUIVER_QDRANT_API_KEY", "QDRANT_API_KEY", "qdrant_api_key"),
+        description="Key of the Qdrant server",
+    )
+    broker_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("QUIVER_BROKER_URL", "CELERY_BROKER_URL", "REDIS_URL", "broker_url"),
+        description="Redis-protocol server of the Celery workers",
+    )
+    lanes: int = Field(0, ge=0, le=64, description="Indexing lanes of one torch thread each; 0: one a core")
+    batch: int = Field(32, ge=1, le=1024, description="Assets a batch")
+    lease_seconds: float = Field(600, gt=0, description="After this long a silent worker's assets are given to another")
+    max_attempts: int = Field(3, ge=1, le=100, description="Tries before an asset is left to a person")
+    max_bytes: int = Field(256 << 20, ge=1, description="Largest file, in bytes")
+    max_pixels: int = Field(100_000_000, ge=1, description="Largest image, in pixels")
+    max_text_chars: int = Field(2_000_000, ge=1, description="Longest text, in characters")
+    max_metadata_bytes: int = Field(65_536, ge=1, description="Largest metadata of an asset, in bytes of JSON")
+    max_segments: int = Field(2_000, ge=1, description="Most segments of an asset")
+
+    @property
+    def lease(self) -> timedelta:
+        """`lease_seconds` as a duration."""
+        return timedelta(seconds=self.lease_seconds)
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **said: Any) -> Settings:
+    """Settings from the environment, overridden by what is said. Raises UnknownSetting, Misconfigured."""
+    names = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    for name in os.environ if environ is None else environ:
+        if name.startswith(PREFIX) and not name.startswith("QUIVER_TEST_") and name not in names:
+            raise UnknownSetting(f"{name} is no setting; there is: {', '.join(sorted(names))}")
+    try:
+        return Settings(**{name: value for name, value in said.items() if value is not None})
+    except ValidationError as exc:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors(include_input=False))
+        raise Misconfigured(f"settings: {wrong}") from None  # the chained error would print secrets

@@ -1,0 +1,157 @@
+"""A query to hits: encode once a space, one round trip to the store, best segment an asset, fuse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import NamedTuple
+from uuid import UUID
+
+import numpy as np
+
+from core.errors import BadQuery, NoSpaceFor
+from core.filters import check
+from core.points import Found, Nearest, Scope, span_of
+from core.ports import Catalogue, EncoderOf, Index, VectorStore
+from core.spaces import EmbeddingSpace, Metric, Sparse, Vector
+from core.types import AssetId, Digest, Modality
+from retrieval.fusion import rrf
+from retrieval.request import Answer, Hit, Like, Match, SearchRequest
+
+
+class _List(NamedTuple):
+    space: EmbeddingSpace
+    modality: Modality
+    vector: Vector
+
+
+def search(request: SearchRequest, *, catalogue: Catalogue, store: VectorStore, encoder_of: EncoderOf) -> Answer:
+    """Raises NoSuchCollection, NoSuchAsset, BadFilter, BadQuery, NoSpaceFor, StoreDown."""
+    began = perf_counter()
+    index = catalogue.serving(request.collection)
+    check(request.where, index.fields)
+    lists, without = _lists(request, index, catalogue, store, encoder_of)
+    encoded = perf_counter()
+    answers = store.search(
+        index,
+        [
+            Nearest(
+                space=one.space,
+                vector=one.vector,
+                scope=Scope(tenant=request.tenant, modalities=frozenset({one.modality}), without=without),
+                where=request.where,
+                limit=max(50, 3 * request.limit),
+                exact=request.exact,
+            )
+            for one in lists
+        ],
+    )
+    searched = perf_counter()
+    hits = _fused(lists, answers, request.limit)
+    return Answer(
+        hits=hits,
+        encoders={one.space.name: one.space.model for one in lists},
+        seconds={
+            "encode": encoded - began,
+            "store": searched - encoded,
+            "fuse": perf_counter() - searched,
+            "total": perf_counter() - began,
+        },
+    )
+
+
+def _lists(
+    request: SearchRequest, index: Index, catalogue: Catalogue, store: VectorStore, encoder_of: EncoderOf
+) -> tuple[list[_List], frozenset[AssetId]]:
+    """One list a space and target modality: cosines of different modality pairs do not compare, ranks do."""
+    without: frozenset[AssetId] = frozenset()
+    vectors: list[tuple[EmbeddingSpace, Vector]] = []
+    if isinstance(request.query, Like):
+        asset = catalogue.asset(request.tenant, request.collection, request.query.asset)
+        without = frozenset({asset.id})
+        vectors = _stored(index, store, asset.id)
+        if not vectors:
+            raise BadQuery(f"{asset.external_id!r} is not indexed yet: wait for it, or see `quiver status`")
+    else:
+        for space in index.spaces:
+            if request.query.modality in space.modalities:
+                vectors.append((space, encoder_of(space).encode_query(request.query)))
+        if not vectors:
+            raise NoSpaceFor(f"no space of {request.collection!r} can embed {request.query.modality} queries")
+    wanted = [
+        _List(space, modality, vector)
+        for space, vector in vectors
+        if not (isinstance(vector, Sparse) and not len(vector))  # the sparse channel has nothing to say
+        for modality in sorted(request.modalities & space.modalities)
+    ]
+    if not wanted:
+        raise NoSpaceFor(
+            f"no space of {request.collection!r} compares this query with {', '.join(sorted(request.modalities))}"
+        )
+    return wanted, without
+
+
+def _stored(index: Index, store: VectorStore, asset: AssetId) -> list[tuple[EmbeddingSpace, Vector]]:
+    """An asset as a query: the mean of its segments in every space that holds it."""
+    points = store.of_asset(index, asset)
+    out: list[tuple[EmbeddingSpace, Vector]] = []
+    for space in index.spaces:
+        held = [point.vectors[space.vector_name] for point in points if space.vector_name in point.vectors]
+        if held:
+            out.append((space, _mean(space, held)))
+    return out
+
+
+def _mean(space: EmbeddingSpace, vectors: Sequence[Vector]) -> Vector:
+    if len(vectors) == 1:
+        return vectors[0]
+    if space.sparse:
+        dense = np.zeros(space.dim, np.float32)
+        for v in vectors:
+            if isinstance(v, Sparse):
+                dense[v.indices] += v.values / len(vectors)
+        at = np.flatnonzero(dense).astype(np.uint32)
+        return Sparse(at, dense[at])
+    mean = np.mean([v for v in vectors if not isinstance(v, Sparse)], axis=0, dtype=np.float32)
+    length = float(np.linalg.norm(mean))
+    if space.metric is Metric.COSINE and length > 0:
+        mean = mean / length
+    return np.asarray(mean, np.float32)
+
+
+def _fused(lists: Sequence[_List], answers: Sequence[Sequence[Found]], limit: int) -> tuple[Hit, ...]:
+    ranked: dict[str, list[str]] = {}
+    matches: dict[str, list[Match]] = {}
+    shown: dict[str, Found] = {}
+    for one, found in zip(lists, answers, strict=True):
+        best: dict[str, Found] = {}
+        for point in found:  # best first: the first of an asset is its best segment
+            best.setdefault(str(point.payload["asset"]), point)
+        ranked[f"{one.space.vector_name}/{one.modality}"] = list(best)
+        for rank, (asset, point) in enumerate(best.items(), start=1):
+            matches.setdefault(asset, []).append(
+                Match(
+                    space=one.space.name,
+                    score=point.score,
+                    rank=rank,
+                    ordinal=int(point.payload["ordinal"]),
+                    span=span_of(point.payload),
+                    text=point.payload.get("text"),
+                )
+            )
+            shown.setdefault(asset, point)
+    return tuple(_hit(shown[asset], score, matches[asset]) for asset, score in rrf(ranked)[:limit])
+
+
+def _hit(point: Found, score: float, matches: Sequence[Match]) -> Hit:
+    said = point.payload
+    return Hit(
+        asset=AssetId(UUID(said["asset"])),
+        external_id=said["external_id"],
+        modality=Modality(said["modality"]),
+        media_type=said["media_type"],
+        digest=Digest(said["digest"]),
+        metadata=said["metadata"],
+        score=score,
+        matches=tuple(matches),
+    )
