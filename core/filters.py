@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from operator import ge, gt, le, lt
 from typing import Any
 
 from core.errors import BadFilter
@@ -169,14 +170,15 @@ def _holds(leaf: Leaf) -> Callable[[Any], bool]:
 
 
 def _in_range(leaf: Range, value: Any) -> bool:
-    dated = any(isinstance(bound, datetime) for bound in leaf.bounds().values())
-    v: Any = as_datetime(value) if dated else float(value)
-    return (
-        (leaf.gt is None or v > leaf.gt)
-        and (leaf.gte is None or v >= leaf.gte)
-        and (leaf.lt is None or v < leaf.lt)
-        and (leaf.lte is None or v <= leaf.lte)
-    )
+    return all(_COMPARE[name](*_comparable(value, bound)) for name, bound in leaf.bounds().items())
+
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {"gt": gt, "gte": ge, "lt": lt, "lte": le}
+
+
+def _comparable(value: Any, bound: float | datetime) -> tuple[Any, Any]:
+    """Both as datetimes, or both as floats: an integer bound beyond 2^53 is a float in every engine."""
+    return (as_datetime(value), bound) if isinstance(bound, datetime) else (float(value), float(bound))
 
 
 def leaves(where: Filter) -> Iterator[Leaf]:

@@ -1,0 +1,232 @@
+"""Qdrant server (1.16 or newer), through qdrant-client: one physical collection an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote, unquote
+from uuid import UUID
+
+import numpy as np
+from qdrant_client import QdrantClient
+from qdrant_client import models as m
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from core.errors import BadPoint, Conflict, Fault, Misconfigured, ModelMismatch, NoSuchCollection, StoreDown
+from core.filters import Filter
+from core.points import Found, Nearest, Points, Scope, Stored, check_points
+from core.ports import Index
+from core.spaces import Metric, Sparse, Vector
+from core.stores.guards import as_sparse, best_first, by_generation, check_query, check_same, describe, grouped
+from core.stores.translate import of_assets, payload_indexes, scoped, up_to
+from core.types import AssetId
+
+BATCH = 256  # points in one request: about a megabyte at 512 dimensions
+EF = 128  # search depth, as on Edge
+TIMEOUT = 30  # seconds, of one request; the server is told the same
+PREFIX = "quiver-"  # tells our collections from others on the same server
+
+_DISTANCE = {Metric.COSINE: m.Distance.COSINE, Metric.DOT: m.Distance.DOT}
+
+
+def connect(url: str, api_key: str | None = None) -> ServerStore:
+    """A store on the server at that URL. It is not spoken to yet."""
+    with translated():
+        client = QdrantClient(url=url, api_key=api_key, timeout=TIMEOUT, check_compatibility=False)
+    return ServerStore(client)
+
+
+class ServerStore:
+    """A VectorStore on a Qdrant server, or on anything that qdrant-client speaks to."""
+
+    def __init__(self, client: QdrantClient, *, prefix: str = PREFIX) -> None:
+        self._client = client
+        self._prefix = prefix
+
+    def create(self, index: Index) -> None:
+        """See the port. ModelMismatch or Conflict when it exists and differs."""
+        name = self._name(index.id)
+        with translated(index.id):
+            if not self._client.collection_exists(name):
+                self._make(name, index)
+            kept = (self._client.get_collection(name).config.metadata or {}).get("quiver")
+            if kept is None:
+                raise Conflict(f"the server has a collection {name!r} that is not ours: use another server")
+            check_same(kept, index)
+            for path, kind in payload_indexes(index.fields):  # again, should an earlier call have died between
+                tenant = m.KeywordIndexParams(type=m.KeywordIndexType.KEYWORD, is_tenant=True)
+                self._client.create_payload_index(name, path, tenant if path == "tenant" else kind, wait=True)
+
+    def _make(self, name: str, index: Index) -> None:
+        dense = {
+            s.vector_name: m.VectorParams(size=s.dim, distance=_DISTANCE[s.metric])
+            for s in index.spaces
+            if not s.sparse
+        }
+        sparse = {s.vector_name: m.SparseVectorParams() for s in index.spaces if s.sparse}
+        try:
+            self._client.create_collection(name, dense, sparse, metadata={"quiver": describe(index)}, timeout=TIMEOUT)
+        except (UnexpectedResponse, ValueError):
+            if not self._client.collection_exists(name):  # another process may have been first
+                raise
+
+    def drop(self, index_id: str) -> None:
+        """See the port."""
+        with translated(index_id):
+            self._client.delete_collection(self._name(index_id), timeout=TIMEOUT)
+
+    def indexes(self) -> list[str]:
+        """See the port: those with our prefix; others on the server are not ours to speak of."""
+        with translated():
+            names = [said.name for said in self._client.get_collections().collections]
+        return sorted(unquote(name.removeprefix(self._prefix)) for name in names if name.startswith(self._prefix))
+
+    def upsert(self, index: Index, points: Points) -> None:
+        """See the port."""
+        check_points(points, index.spaces)
+        name = self._name(index.id)
+        with translated(index.id):
+            for batch, replaceable in structs(points):
+                self._client.upsert(name, batch, wait=True, update_filter=replaceable, timeout=TIMEOUT)
+
+    def flush(self, index: Index) -> None:
+        """See the port: a write that was waited for is in the server's log, which is its durability."""
+        with translated(index.id):
+            if not self._client.collection_exists(self._name(index.id)):
+                raise NoSuchCollection(f"there is no index {index.id!r}: create it first")
+
+    def forget(self, index: Index, assets: Mapping[AssetId, int | None]) -> None:
+        """See the port."""
+        with translated(index.id):
+            for below, mine in grouped(assets).items():
+                gone = m.FilterSelector(filter=of_assets(mine, below=below))
+                self._client.delete(self._name(index.id), gone, wait=True, timeout=TIMEOUT)
+
+    def search(self, index: Index, queries: Sequence[Nearest]) -> list[list[Found]]:
+        """See the port."""
+        asked = [at for at, query in enumerate(queries) if check_query(index, query)]
+        out: list[list[Found]] = [[] for _ in queries]
+        if asked:
+            with translated(index.id):
+                batch = [request(queries[at]) for at in asked]
+                answers = self._client.query_batch_points(self._name(index.id), batch, timeout=TIMEOUT)
+            for at, answer in zip(asked, answers, strict=True):
+                out[at] = best_first([Found(_uuid(p.id), p.score, p.payload or {}) for p in answer.points])
+        return out
+
+    def count(self, index: Index, scope: Scope, where: Filter | None = None) -> int:
+        """See the port."""
+        with translated(index.id):
+            said = self._client.count(self._name(index.id), scoped(scope, where), exact=True, timeout=TIMEOUT)
+        return said.count
+
+    def of_asset(self, index: Index, asset: AssetId) -> list[Stored]:
+        """See the port."""
+        out: list[Stored] = []
+        at: Any = None
+        with translated(index.id):
+            while True:
+                records, at = self._client.scroll(
+                    self._name(index.id), of_assets([asset]), limit=1000, offset=at, with_vectors=True, timeout=TIMEOUT
+                )
+                out += [stored(record) for record in records]
+                if at is None:
+                    return sorted(out, key=lambda point: (point.payload["ordinal"], point.id))
+
+    def scroll(self, index: Index, *, after: UUID | None = None, limit: int = 1000) -> list[Stored]:
+        """See the port."""
+        if limit < 1 or (after is not None and after.int == 2**128 - 1):
+            return []
+        start = None if after is None else str(UUID(int=after.int + 1))  # the server's offset is inclusive
+        with translated(index.id):
+            records, _ = self._client.scroll(self._name(index.id), limit=limit, offset=start, timeout=TIMEOUT)
+        return [stored(record) for record in records]
+
+    def close(self) -> None:
+        """See the port."""
+        with translated():
+            self._client.close()
+
+    def _name(self, index_id: str) -> str:
+        return self._prefix + quote(index_id, safe=" ")  # the server forbids a few characters
+
+
+def structs(points: Points) -> Iterator[tuple[list[m.PointStruct], m.Filter]]:
+    """Checked points in requests of at most `BATCH`, each with the filter that spares newer generations."""
+    vectors: list[dict[str, Any]] = [{} for _ in points.ids]
+    for space, column in points.columns.items():
+        rows = column.vectors
+        values = rows.tolist() if isinstance(rows, np.ndarray) else [_sparse(as_sparse(v)) for v in rows]
+        for row, value in zip(column.rows, values, strict=True):
+            vectors[row][space.vector_name] = value
+    for generation, mine in by_generation(points):
+        for start in range(0, len(mine), BATCH):
+            part = mine[start : start + BATCH]
+            batch = [
+                m.PointStruct(id=str(points.ids[row]), vector=vectors[row], payload=dict(points.payloads[row]))
+                for row in part
+            ]
+            yield batch, up_to(generation)
+
+
+def request(query: Nearest) -> m.QueryRequest:
+    """A checked query."""
+    vector = query.vector
+    return m.QueryRequest(
+        query=_sparse(vector) if isinstance(vector, Sparse) else vector.tolist(),
+        using=query.space.vector_name,
+        filter=scoped(query.scope, query.where),
+        params=m.SearchParams(hnsw_ef=max(EF, query.limit), exact=query.exact),
+        limit=query.limit,
+        with_payload=True,
+    )
+
+
+def stored(record: m.Record) -> Stored:
+    """A point that was read, with the vectors that came with it."""
+    held: Any = record.vector or {}
+    return Stored(_uuid(record.id), record.payload or {}, {name: _vector(value) for name, value in held.items()})
+
+
+def _uuid(said: object) -> UUID:
+    return said if isinstance(said, UUID) else UUID(str(said))
+
+
+def _sparse(vector: Sparse) -> m.SparseVector:
+    return m.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
+
+
+def _vector(value: Any) -> Vector:
+    if isinstance(value, m.SparseVector):
+        return Sparse(np.asarray(value.indices, np.uint32), np.asarray(value.values, np.float32))
+    return np.asarray(value, np.float32)
+
+
+@contextmanager
+def translated(index_id: str = "") -> Iterator[None]:
+    """The one seam: no error of the client gets past it."""
+    try:
+        yield
+    except Fault:
+        raise
+    except Exception as exc:
+        raise fault_of(exc, index_id) from exc
+
+
+def fault_of(exc: Exception, index_id: str) -> Fault:
+    """What an error of the client means. Its local mode has only ValueErrors: their words decide."""
+    said = str(exc)
+    if isinstance(exc, UnexpectedResponse):
+        status, said = exc.status_code or 500, exc.content.decode(errors="replace")[:500]
+    else:
+        status = 400 if isinstance(exc, (ValueError, TypeError)) else 500
+    if "vector name" in said or "is not found in the collection" in said:
+        return ModelMismatch(f"index {index_id!r} holds no such space: reindex into a new one ({said})")
+    if status == 404 or (status == 400 and "not found" in said and "ollection" in said):
+        return NoSuchCollection(f"there is no index {index_id!r}: create it first")
+    if status in (401, 403):
+        return Misconfigured(f"the Qdrant server refuses the key: set QDRANT_API_KEY ({said})")
+    if status in (400, 413, 422):
+        return BadPoint(f"the Qdrant server refused a value: {said}")
+    return StoreDown(f"the Qdrant server does not answer as it should: {said or type(exc).__name__}")
