@@ -1,1 +1,22 @@
-"""Quiver: multimodal ingestion and vector search for Qdrant."""
+"""Quiver: multimodal ingestion and vector search for Qdrant, with a catalogue that provably agrees with the index."""
+
+from core.errors import Fault, Misconfigured, Refused, Unavailable
+from quiver.facade import AssetView, CollectionStatus, IngestReport, Progress, Quiver, Removed
+from retrieval.request import Answer, Hit, Match
+
+__version__ = "0.1.0"
+__all__ = [
+    "Answer",
+    "AssetView",
+    "CollectionStatus",
+    "Fault",
+    "Hit",
+    "IngestReport",
+    "Match",
+    "Misconfigured",
+    "Progress",
+    "Quiver",
+    "Refused",
+    "Removed",
+    "Unavailable",
+]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
-from core.errors import BadPoint, EncoderBroke, NoSpaceFor
+from core.errors import BadPoint, EncoderBroke, Fault, NoSpaceFor
 from core.points import check_vectors
 from core.ports import Encoder
 from core.spaces import EmbeddingSpace, Sparse, Vector, Vectors
@@ -32,7 +33,8 @@ class Checked:
     def encode(self, contents: Sequence[Content]) -> Vectors:
         """Port."""
         self._ask(contents)
-        vectors = self._inner.encode(contents)
+        with _translated(self.space):
+            vectors = self._inner.encode(contents)
         if len(vectors) != len(contents):
             raise EncoderBroke(f"{self.space.name}: {len(contents)} contents, {len(vectors)} vectors")
         self._check(vectors)
@@ -41,7 +43,8 @@ class Checked:
     def encode_query(self, query: Content) -> Vector:
         """Port."""
         self._ask([query])
-        vector = self._inner.encode_query(query)
+        with _translated(self.space):
+            vector = self._inner.encode_query(query)
         self._check([vector] if isinstance(vector, Sparse) else np.asarray(vector)[None])
         return vector
 
@@ -55,3 +58,14 @@ class Checked:
             check_vectors(self.space, vectors)
         except BadPoint as exc:
             raise EncoderBroke(f"{self.space.name}: {exc}") from exc
+
+
+@contextmanager
+def _translated(space: EmbeddingSpace) -> Iterator[None]:
+    """The seam of every encoder: what a model raises of its own accord is a broken promise."""
+    try:
+        yield
+    except Fault:
+        raise
+    except Exception as exc:
+        raise EncoderBroke(f"{space.name} ({space.model}): {type(exc).__name__}: {exc}") from exc

@@ -1,0 +1,38 @@
+# Two commands: `make demo` shows it, `make test` proves it. Both install what they need into .venv.
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint bench eval check-slow docs clean
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP) ## ingest real photos and texts, search them, write a contact sheet
+	$(RUN) -m benchmarks.demo
+
+test: lint ## everything that must hold
+	$(RUN) -m pytest -q -m "not slow"
+
+lint: $(STAMP) ## style, types, architecture
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports --no-cache
+
+bench: $(STAMP) ## figures of docs/benchmarks.md
+	$(RUN) -m benchmarks.pipeline
+	$(RUN) -m benchmarks.search
+
+eval: $(STAMP) ## figures of docs/quality.md
+	$(RUN) -m benchmarks.quality
+
+check-slow: $(STAMP) ## tests that take minutes, and thousands of generated examples
+	HYPOTHESIS_PROFILE=nightly $(RUN) -m pytest -q tests/unit tests/contract
+	$(RUN) -m pytest -q -m slow
+
+clean:
+	rm -rf $(VENV) .cache build *.egg-info demo-data

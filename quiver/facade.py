@@ -1,0 +1,314 @@
+"""The Python door: `from quiver import Quiver`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+from uuid import UUID
+
+from core.encoders.registry import Encoders
+from core.errors import BadQuery, NoSuchAsset, NoSuchPath
+from core.fields import FieldType, parse_fields
+from core.filters import Filter
+from core.ports import Collection, Failure, Outcome, State
+from core.runtime.settings import load_settings
+from core.runtime.wiring import Parts
+from core.types import Asset, AssetId, Content, Modality, Tenant, Text
+from ingest.prepare import prepare
+from ingest.sniff import sniff
+from ingest.sources.paths import items
+from retrieval.expression import parse
+from retrieval.request import Answer, Like, SearchRequest
+from retrieval.search import search
+from workers.collections import ensure
+from workers.indexing import Tally, limits_of
+from workers.intake import Intake, Problem, register
+from workers.lanes import Lanes
+from workers.removal import remove
+
+PathLike = str | Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where an ingest stands."""
+
+    total: int
+    registered: int
+    to_index: int  # new or changed so far
+    indexed: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """What an ingest did. `failures` are all of the collection's: an unchanged bad file is reported again."""
+
+    added: int
+    changed: int
+    unchanged: int
+    indexed: int
+    enqueued: bool  # workers do the rest
+    refused: tuple[Problem, ...]
+    failures: tuple[Failure, ...]
+    seconds: float
+    stages: Mapping[str, float] = field(default_factory=dict)  # seconds of all lanes together
+
+    @property
+    def ok(self) -> bool:
+        """Nothing was refused and nothing failed."""
+        return not self.refused and not self.failures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionStatus:
+    """A collection: what was declared, which models judge it, how many assets are in each state."""
+
+    name: str
+    profile: str
+    fields: Mapping[str, FieldType]
+    encoders: Mapping[str, str]  # space to model
+    counts: Mapping[State, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetView:
+    """An asset, its state, why it failed if it did, and where its bytes lie."""
+
+    asset: Asset
+    state: State
+    failure: Failure | None
+    path: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What a removal did; ids that are not there are named, not hidden."""
+
+    removed: int
+    unknown: tuple[str, ...]
+
+
+class Quiver:
+    """Ingest, search and keep collections. Open one with `Quiver.open`; close it, or use it in a `with`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._tenant = Tenant(parts.settings.tenant)
+
+    @classmethod
+    def open(cls, data: PathLike | None = None, **settings: Any) -> Quiver:
+        """Everything embedded in the folder `data`, or what the settings name. Parts open when they are needed.
+
+        Raises UnknownSetting, Misconfigured.
+        """
+        return cls(Parts(load_settings(data=Path(data) if data is not None else None, **settings), Encoders()))
+
+    def __enter__(self) -> Quiver:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of files and connections. Harmless twice."""
+        self._parts.close()
+
+    def ingest(
+        self,
+        *paths: PathLike,
+        collection: str,
+        fields: Mapping[str, str] | Iterable[str] | None = None,
+        profile: str | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> IngestReport:
+        """Take in files, folders and JSONL manifests; make the collection if there is none; index what lacks points.
+
+        Running it twice changes nothing. One bad file costs one file: see the report's `refused` and `failures`.
+        With a broker set, workers index. Raises NoSuchPath, Conflict, BadField, UnknownProfile, Unavailable.
+        """
+        began = perf_counter()
+        given = [Path(path) for path in paths]
+        total = sum(1 for _ in items(given))
+        declared = None if fields is None else parse_fields(_declarations(fields))
+        made = ensure(self._parts, collection, declared, profile)
+        intake, tally = Intake(), Tally()
+
+        def tell() -> None:
+            if on_progress is not None:
+                fresh = intake.outcomes[Outcome.ADDED] + intake.outcomes[Outcome.CHANGED]
+                on_progress(
+                    Progress(
+                        total=total,
+                        registered=intake.seen,
+                        to_index=fresh,
+                        indexed=tally.indexed,
+                        failed=tally.failed + len(intake.refused),
+                    )
+                )
+
+        def registered(now: Intake) -> None:
+            nonlocal intake
+            intake = now
+            tell()
+
+        def indexed(now: Tally) -> None:
+            nonlocal tally
+            tally = now
+            tell()
+
+        if self._parts.settings.broker_url is not None:
+            from workers.tasks import enqueue
+
+            register(self._parts, self._tenant, made, items(given), enqueue(self._parts), on_progress=registered)
+        else:
+            self._parts.store.create(self._parts.catalogue.serving(collection))
+            with Lanes(self._parts, on_progress=indexed) as lanes:
+                register(self._parts, self._tenant, made, items(given), lanes.submit, on_progress=registered)
+                lanes.drain()
+        return IngestReport(
+            added=intake.outcomes[Outcome.ADDED],
+            changed=intake.outcomes[Outcome.CHANGED],
+            unchanged=intake.outcomes[Outcome.UNCHANGED],
+            indexed=tally.indexed,
+            enqueued=self._parts.settings.broker_url is not None,
+            refused=tuple(intake.refused),
+            failures=tuple(self.failures(collection)),
+            seconds=perf_counter() - began,
+            stages=dict(tally.seconds),
+        )
+
+    def search(
+        self,
+        collection: str,
+        text: str | None = None,
+        *,
+        image: PathLike | bytes | None = None,
+        like: str | UUID | None = None,
+        where: str | Filter | None = None,
+        modality: str | Modality | Iterable[str] | None = None,
+        limit: int = 10,
+        exact: bool = False,
+    ) -> Answer:
+        """Hits for a text, an image (a path or bytes) or an asset (id or external id), best first.
+
+        `where` is an expression over the declared fields, or a filter of core.filters. Raises NoSuchCollection,
+        NoSuchAsset, BadFilter, BadQuery, NoSpaceFor, and what a bad query image raises.
+        """
+        given = [said for said in (text, image, like) if said is not None]
+        if len(given) != 1:
+            raise BadQuery("a query is one of: a text, an image, an asset to be like")
+        kept = self._parts.catalogue.collection(collection)
+        query: Content | Like
+        if text is not None:
+            query = Text(text)
+        elif image is not None:
+            query = self._image(kept, image)
+        else:
+            query = Like(_key(str(like)))
+        request = SearchRequest(
+            tenant=self._tenant,
+            collection=collection,
+            query=query,
+            modalities=_modalities(modality),
+            where=parse(where, kept.fields) if isinstance(where, str) else where,
+            limit=limit,
+            exact=exact,
+        )
+        return search(
+            request,
+            catalogue=self._parts.catalogue,
+            store=self._parts.store,
+            encoder_of=lambda space: self._parts.encoders.of_space(kept.profile, space),
+        )
+
+    def _image(self, collection: Collection, image: PathLike | bytes) -> Content:
+        limits = limits_of(self._parts)
+        name = "the query image" if isinstance(image, bytes) else str(image)
+        if isinstance(image, bytes):
+            data = image
+        else:
+            try:
+                data = Path(image).read_bytes()
+            except OSError as exc:
+                raise NoSuchPath(f"{name}: {exc.strerror}") from exc
+        kind = sniff(io.BytesIO(data), name=name, limits=limits)
+        if kind.modality is not Modality.IMAGE:
+            raise BadQuery(f"{name} is {kind.media_type}: give an image, or search by text")
+        side = max(encoder.pixels for encoder in self._parts.encoders.of_profile(collection.profile))
+        return prepare(data, modality=kind.modality, media_type=kind.media_type, limits=limits, side=side)[0].content
+
+    def remove(self, collection: str, *keys: str | UUID) -> Removed:
+        """Remove assets by id or external id: found no more on return. Unknown ones are named."""
+        self._parts.catalogue.collection(collection)
+        ids: list[AssetId] = []
+        unknown: list[str] = []
+        for key in keys:
+            try:
+                ids.append(self._parts.catalogue.asset(self._tenant, collection, _key(str(key))).id)
+            except NoSuchAsset:
+                unknown.append(str(key))
+        return Removed(removed=remove(self._parts, self._tenant, collection, ids), unknown=tuple(unknown))
+
+    def status(self, collection: str | None = None) -> list[CollectionStatus]:
+        """One collection, or all."""
+        catalogue = self._parts.catalogue
+        chosen = [catalogue.collection(collection)] if collection is not None else catalogue.collections()
+        return [
+            CollectionStatus(
+                name=each.name,
+                profile=each.profile,
+                fields=each.fields,
+                encoders={space.name: space.model for index in catalogue.indexes(each.name) for space in index.spaces},
+                counts=catalogue.counts(self._tenant, each.name),
+            )
+            for each in chosen
+        ]
+
+    def show(self, collection: str, key: str | UUID) -> AssetView:
+        """One asset by id or external id. Raises NoSuchAsset."""
+        asset = self._parts.catalogue.asset(self._tenant, collection, _key(str(key)))
+        failed = [one for one in self.failures(collection) if one.asset_id == asset.id]
+        return AssetView(
+            asset=asset,
+            state=self._parts.catalogue.state(asset),
+            failure=failed[0] if failed else None,
+            path=self._parts.blobs.path(asset.digest),
+        )
+
+    def failures(self, collection: str, *, limit: int = 1000) -> list[Failure]:
+        """What could not be indexed, and why, newest first."""
+        return self._parts.catalogue.failures(self._tenant, collection, limit=limit)
+
+    def content(self, collection: str, key: str | UUID) -> bytes:
+        """The original bytes of an asset."""
+        asset = self._parts.catalogue.asset(self._tenant, collection, _key(str(key)))
+        with self._parts.blobs.open(asset.digest) as source:
+            return source.read()
+
+
+def _declarations(fields: Mapping[str, str] | Iterable[str]) -> list[str]:
+    return [f"{name}={kind}" for name, kind in fields.items()] if isinstance(fields, Mapping) else list(fields)
+
+
+def _key(said: str) -> AssetId | str:
+    """An asset id when it is spelt like one, else an external id."""
+    try:
+        return AssetId(UUID(said))
+    except ValueError:
+        return said
+
+
+def _modalities(said: str | Modality | Iterable[str] | None) -> frozenset[Modality]:
+    if said is None:
+        return frozenset(Modality)
+    names: Sequence[str] = [said] if isinstance(said, str) else list(said)
+    try:
+        return frozenset(Modality(name) for name in names)
+    except ValueError as exc:
+        raise BadQuery(f"{exc}: a modality is one of {', '.join(Modality)}") from exc

@@ -1,0 +1,91 @@
+"""Items to registered assets: drafts in chunks, one transaction each, handed on after the commit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from core.errors import NoSpaceFor, Refused
+from core.ports import Collection, Draft, Outcome
+from core.runtime.wiring import Parts
+from core.types import AssetId, Tenant
+from ingest.register import draft
+from ingest.sources.manifest import Item
+from workers.indexing import limits_of
+
+CHUNK = 64  # assets a transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An item that was not registered, and why."""
+
+    name: str  # external id; empty for a line of a manifest that names none
+    kind: str
+    message: str
+
+
+@dataclass(slots=True)
+class Intake:
+    """What registering did."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    refused: list[Problem] = field(default_factory=list)
+
+    @property
+    def seen(self) -> int:
+        """How many items were looked at."""
+        return self.outcomes.total() + len(self.refused)
+
+
+def register(
+    parts: Parts,
+    tenant: Tenant,
+    collection: Collection,
+    items: Iterable[Item | Refused],
+    submit: Callable[[str, Sequence[AssetId]], None],
+    *,
+    on_progress: Callable[[Intake], None] | None = None,
+) -> Intake:
+    """Register every item that can be; hand on what is new or changed. A refused one does not stop the others."""
+    intake = Intake()
+    spaces = parts.catalogue.serving(collection.name).spaces
+    taken = frozenset(modality for space in spaces for modality in space.modalities)
+    pending: list[tuple[Item, Draft]] = []
+
+    def commit() -> None:
+        if not pending:
+            return
+        done = parts.catalogue.register(tenant, collection.name, [made for _, made in pending])
+        for item, made in pending:
+            if not parts.blobs.has(made.digest):
+                # The last asset with these bytes was purged between our write and our row.
+                draft(item, blobs=parts.blobs, fields=collection.fields, limits=limits)
+        intake.outcomes.update(outcome for _, outcome in done)
+        pending.clear()
+        ids = [asset_id for asset_id, outcome in done if outcome is not Outcome.UNCHANGED]
+        for at in range(0, len(ids), parts.settings.batch):
+            submit(collection.name, ids[at : at + parts.settings.batch])
+        if on_progress is not None:
+            on_progress(intake)
+
+    limits = limits_of(parts)
+    for item in items:
+        if isinstance(item, Refused):
+            intake.refused.append(Problem("", item.kind, str(item)))
+            continue
+        try:
+            made = draft(item, blobs=parts.blobs, fields=collection.fields, limits=limits)
+            if made.modality not in taken:
+                raise NoSpaceFor(f"{made.external_id}: no space of {collection.name!r} embeds {made.modality}")
+        except Refused as fault:
+            intake.refused.append(Problem(item.external_id, fault.kind, str(fault)))
+            continue
+        pending.append((item, made))
+        if len(pending) >= CHUNK:
+            commit()
+    commit()
+    if on_progress is not None:
+        on_progress(intake)
+    return intake

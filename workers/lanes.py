@@ -1,0 +1,66 @@
+"""Lanes: threads that index batches side by side, so that decoding, encoding and writing of neighbours overlap.
+
+One lane a core with one torch thread each beats one lane of as many torch threads, and no lane waits for another.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from types import TracebackType
+
+from core.runtime.wiring import Parts
+from core.types import AssetId
+from workers.indexing import Tally, index_batch
+from workers.upkeep import sweep
+
+AHEAD = 2  # batches waiting a lane: enough never to starve, few enough to stop soon
+
+
+class Lanes:
+    """Indexes what is submitted. Leaving the block waits for all of it, unless it is left by an exception."""
+
+    def __init__(self, parts: Parts, *, on_progress: Callable[[Tally], None] | None = None) -> None:
+        self._parts = parts
+        self._count = parts.settings.lanes or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="lane")
+        self._waiting: set[Future[None]] = set()
+        self._lock = threading.Lock()
+        self._on_progress = on_progress
+        self.tally = Tally()
+
+    def __enter__(self) -> Lanes:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if exc is None:
+                self._settle(0)
+        finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, collection: str, ids: Sequence[AssetId]) -> None:
+        """Queue a batch; waits while enough are queued. Raises what an earlier batch raised."""
+        self._settle(self._count * (1 + AHEAD) - 1)
+        self._waiting.add(self._pool.submit(self._run, collection, list(ids)))
+
+    def drain(self) -> None:
+        """Index all that is outstanding, until nothing is left that can be done now."""
+        self._settle(0)
+        while sweep(self._parts, self.submit):
+            self._settle(0)
+
+    def _settle(self, most: int) -> None:
+        while len(self._waiting) > most:
+            done, self._waiting = wait(self._waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+
+    def _run(self, collection: str, ids: Sequence[AssetId]) -> None:
+        done = index_batch(self._parts, collection, ids)
+        with self._lock:
+            self.tally += done
+            if self._on_progress is not None:
+                self._on_progress(self.tally)

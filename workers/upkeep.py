@@ -1,0 +1,36 @@
+"""Upkeep: find what a lost message, a crash or an outage left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from core.runtime.wiring import Parts
+from core.types import AssetId
+from workers.identity import is_dead
+from workers.removal import clear
+
+
+def sweep(parts: Parts, submit: Callable[[str, Sequence[AssetId]], None], *, limit: int = 10_000) -> int:
+    """Hand out all that lacks points, is due to be retried or was left by a dead worker; how many assets."""
+    bury(parts)
+    parts.catalogue.quarantine()
+    clear(parts)
+    found = 0
+    for collection, ids in outstanding(parts, limit=limit):
+        submit(collection, ids)
+        found += len(ids)
+    return found
+
+
+def outstanding(parts: Parts, *, limit: int) -> Iterator[tuple[str, list[AssetId]]]:
+    """What could be claimed now, in batches."""
+    size = parts.settings.batch
+    for collection in parts.catalogue.collections():
+        ids = parts.catalogue.missing(collection.name, limit=limit)
+        for at in range(0, len(ids), size):
+            yield collection.name, ids[at : at + size]
+
+
+def bury(parts: Parts) -> int:
+    """End the leases of workers of this machine whose process is gone; how many."""
+    return sum(parts.catalogue.expire(worker) for worker in parts.catalogue.holders() if is_dead(worker))
