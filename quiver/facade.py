@@ -19,11 +19,13 @@ from core.ports import Collection, Failure, Outcome, State
 from core.runtime.settings import load_settings
 from core.runtime.wiring import Parts
 from core.types import Asset, AssetId, Content, Modality, Tenant, Text
+from ingest.decode.thumbnail import thumbnail
 from ingest.prepare import prepare
 from ingest.sniff import sniff
 from ingest.sources.paths import items
+from quiver.sheet import contact_sheet
 from retrieval.expression import parse
-from retrieval.request import Answer, Like, SearchRequest
+from retrieval.request import Answer, Hit, Like, SearchRequest
 from retrieval.search import search
 from workers.collections import ensure
 from workers.indexing import Tally, limits_of
@@ -285,11 +287,29 @@ class Quiver:
         """What could not be indexed, and why, newest first."""
         return self._parts.catalogue.failures(self._tenant, collection, limit=limit)
 
+    def sweep(self) -> Tally:
+        """Index, here and now, what a crash, an outage or a lost message left behind."""
+        with Lanes(self._parts) as lanes:
+            lanes.drain()
+        return lanes.tally
+
+    def migrate(self) -> None:
+        """Bring the catalogue's tables to the newest migration. Opening does it too."""
+        self._parts.catalogue.collections()
+
     def content(self, collection: str, key: str | UUID) -> bytes:
         """The original bytes of an asset."""
         asset = self._parts.catalogue.asset(self._tenant, collection, _key(str(key)))
         with self._parts.blobs.open(asset.digest) as source:
             return source.read()
+
+    def contact_sheet(self, collection: str, searches: Sequence[tuple[str, Answer]]) -> str:
+        """The hits of searches as one HTML page with thumbnails inside."""
+
+        def picture(hit: Hit) -> bytes:
+            return thumbnail(self.content(collection, hit.asset), limits=limits_of(self._parts))
+
+        return contact_sheet(f"{collection}: {len(searches)} searches", searches, picture)
 
 
 def _declarations(fields: Mapping[str, str] | Iterable[str]) -> list[str]:

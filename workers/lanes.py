@@ -5,12 +5,12 @@ One lane a core with one torch thread each beats one lane of as many torch threa
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 
+from core.runtime.settings import lane_count
 from core.runtime.wiring import Parts
 from core.types import AssetId
 from workers.indexing import Tally, index_batch
@@ -24,7 +24,7 @@ class Lanes:
 
     def __init__(self, parts: Parts, *, on_progress: Callable[[Tally], None] | None = None) -> None:
         self._parts = parts
-        self._count = parts.settings.lanes or len(os.sched_getaffinity(0))
+        self._count = lane_count(parts.settings)
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="lane")
         self._waiting: set[Future[None]] = set()
         self._lock = threading.Lock()

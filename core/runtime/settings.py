@@ -60,6 +60,11 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.lease_seconds)
 
 
+def lane_count(settings: Settings) -> int:
+    """Lanes, or threads of a worker: as set, or one a core that this process may use."""
+    return settings.lanes or len(os.sched_getaffinity(0))
+
+
 def load_settings(environ: Mapping[str, str] | None = None, **said: Any) -> Settings:
     """Settings from the environment, overridden by what is said. Raises UnknownSetting, Misconfigured."""
     names = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}

@@ -1,0 +1,61 @@
+"""`quiver`: parse, call one function, render. Faults become one line and an exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.errors import Defect, Fault, Misconfigured, Refused, Unavailable
+from quiver import Quiver, __version__
+from quiver.cli.render import err, out
+
+app = typer.Typer(
+    name="quiver",
+    help="Multimodal ingestion and vector search for Qdrant.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", "-d", envvar="QUIVER_DATA", help="Folder of catalogue, blobs and index.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+CollectionOption = Annotated[
+    str, typer.Option("--collection", "-c", envvar="QUIVER_COLLECTION", help="Name of the collection.")
+]
+STATUS = {Refused: 2, Misconfigured: 3, Unavailable: 4, Defect: 5}  # exit statuses; 1: some items failed
+
+
+@contextmanager
+def opened(data: Path | None) -> Iterator[Quiver]:
+    """The facade over the data folder, closed afterwards."""
+    with Quiver.open(data) as quiver:
+        yield quiver
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__, highlight=False)
+
+
+def main() -> None:
+    """The console script."""
+    from quiver.cli import assets, ingest, search, worker  # noqa: F401  # each adds its commands to the app
+
+    try:
+        app()
+    except Fault as fault:
+        err.print(f"{fault.kind}: {fault}", style="red", markup=False, highlight=False)
+        sys.exit(next(code for kind, code in STATUS.items() if isinstance(fault, kind)))
+    except BrokenPipeError:
+        sys.exit(141)  # the reader of our output has gone, as `head` does

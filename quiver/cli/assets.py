@@ -1,0 +1,93 @@
+"""`quiver status`, `show` and `rm`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from quiver.cli.app import CollectionOption, Data, Json, app, opened
+from quiver.cli.render import err, out, print_json, table
+
+
+@app.command()
+def status(
+    collection: Annotated[
+        str | None, typer.Argument(help="One collection; without it, all.", show_default=False)
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """How many assets are in each state, and which fields and encoders a collection has."""
+    with opened(data) as quiver:
+        known = quiver.status(collection)
+    if json:
+        print_json(known)
+        return
+    if not known:
+        out.print("there is no collection yet: `quiver ingest PATH` makes one")
+        return
+    states = list(known[0].counts)
+    table(
+        ["collection", *states, "fields", "profile", "encoders"],
+        [
+            [
+                each.name,
+                *(each.counts[state] for state in states),
+                " ".join(f"{name}={kind}" for name, kind in each.fields.items()) or "-",
+                each.profile,
+                "; ".join(f"{space} = {model}" for space, model in each.encoders.items()),
+            ]
+            for each in known
+        ],
+    )
+
+
+@app.command()
+def show(
+    asset: Annotated[str, typer.Argument(help="Id or name.")],
+    collection: CollectionOption = "default",
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """One asset: its state, metadata, why it failed, where its bytes lie."""
+    with opened(data) as quiver:
+        view = quiver.show(collection, asset)
+    if json:
+        print_json(view)
+        return
+    rows: list[tuple[str, object]] = [
+        ("id", view.asset.id),
+        ("name", view.asset.external_id),
+        ("state", view.state),
+        ("kind", f"{view.asset.modality}, {view.asset.media_type}, {view.asset.size:,} bytes"),
+        ("generation", view.asset.generation),
+        ("sha-256", view.asset.digest),
+        ("since", f"{view.asset.created_at:%Y-%m-%d %H:%M:%S} UTC"),
+        *((name, value) for name, value in view.asset.metadata.items()),
+    ]
+    if view.failure is not None:
+        rows.append(("failure", f"{view.failure.kind}: {view.failure.message} ({view.failure.attempts} attempts)"))
+    if view.path is not None:
+        rows.append(("bytes", view.path))
+    table(["", ""], rows)
+
+
+@app.command()
+def rm(
+    assets: Annotated[list[str], typer.Argument(help="Ids or names.")],
+    collection: CollectionOption = "default",
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Remove assets: found no more when this returns."""
+    with opened(data) as quiver:
+        done = quiver.remove(collection, *assets)
+    if json:
+        print_json(done)
+    else:
+        out.print(f"{done.removed} removed", highlight=False)
+        for name in done.unknown:
+            err.print(f"there is no asset {name!r} in {collection!r}", markup=False, highlight=False)
+    if done.unknown:
+        raise typer.Exit(1)

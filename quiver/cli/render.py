@@ -1,0 +1,82 @@
+"""How answers look: JSON for programs, tables for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.table import Table
+
+from core.types import Span
+from retrieval.request import Answer, Hit
+
+out = Console()
+err = Console(stderr=True)
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, enums, ids and moments as JSON knows them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(held) for key, held in value.items()}
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (UUID, Path)):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Sequence):
+        return [plain(held) for held in value]
+    return value
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    out.out(json.dumps(plain(value), ensure_ascii=False, indent=2), highlight=False)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table whose cells are text, never markup."""
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        made.add_column(name, overflow="fold")
+    for row in rows:
+        made.add_row(*(_escaped(cell) for cell in row))
+    out.print(made)
+
+
+def _escaped(cell: object) -> str:
+    return str(cell).replace("[", r"\[")
+
+
+def answer_table(answer: Answer) -> None:
+    """Hits, the time taken and whose judgement it is."""
+    table(
+        ["#", "score", "kind", "asset", "best match", "raw scores"],
+        [
+            [rank, f"{hit.score:.4f}", hit.modality, hit.external_id, _best(hit), _raw(hit)]
+            for rank, hit in enumerate(answer.hits, start=1)
+        ],
+    )
+    spent = answer.seconds
+    stages = ", ".join(f"{name} {spent[name] * 1e3:.1f}" for name in ("encode", "store", "fuse"))
+    models = "; ".join(f"{space} = {model}" for space, model in answer.encoders.items())
+    out.print(_escaped(f"{len(answer.hits)} hits in {spent['total'] * 1e3:.1f} ms ({stages}) · {models}"), style="dim")
+
+
+def _best(hit: Hit) -> str:
+    text = " ".join((hit.text or "").split())
+    short = text if len(text) <= 60 else text[:59] + "…"
+    span: Span | None = hit.matches[0].span
+    return f"{short} [{span.start:g}-{span.end:g} {span.unit}]" if span and short else short
+
+
+def _raw(hit: Hit) -> str:
+    return " ".join(f"{match.space} {match.score:.2f}" for match in hit.matches)
