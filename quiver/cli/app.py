@@ -24,15 +24,18 @@ app = typer.Typer(
 
 Data = Annotated[
     Path | None,
-    typer.Option(
-        "--data", "-d", envvar="QUIVER_DATA", help="Folder of catalogue, blobs and index.", show_default=False
-    ),
+    typer.Option("--data", "-d", envvar="QUIVER_DATA", help="Folder of everything embedded.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 CollectionOption = Annotated[
     str, typer.Option("--collection", "-c", envvar="QUIVER_COLLECTION", help="Name of the collection.")
 ]
-STATUS = {Refused: 2, Misconfigured: 3, Unavailable: 4, Defect: 5}  # exit statuses; 1: some items failed
+STATUS: dict[type, int] = {
+    Refused: 2,
+    Misconfigured: 3,
+    Unavailable: 4,
+    Defect: 5,
+}  # exit statuses; 1: some items failed
 
 
 @contextmanager
@@ -55,7 +58,7 @@ def main() -> None:
     try:
         app()
     except Fault as fault:
-        err.print(f"{fault.kind}: {fault}", style="red", markup=False, highlight=False)
-        sys.exit(next(code for kind, code in STATUS.items() if isinstance(fault, kind)))
+        err.print(f"{fault.kind}: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(next(STATUS[kind] for kind in type(fault).__mro__ if kind in STATUS))
     except BrokenPipeError:
         sys.exit(141)  # the reader of our output has gone, as `head` does

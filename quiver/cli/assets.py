@@ -12,9 +12,7 @@ from quiver.cli.render import err, out, print_json, table
 
 @app.command()
 def status(
-    collection: Annotated[
-        str | None, typer.Argument(help="One collection; without it, all.", show_default=False)
-    ] = None,
+    collection: Annotated[str | None, typer.Argument(help="Without it, all.", show_default=False)] = None,
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -29,18 +27,21 @@ def status(
         return
     states = list(known[0].counts)
     table(
-        ["collection", *states, "fields", "profile", "encoders"],
+        ["collection", *states, "fields", "profile"],
         [
             [
                 each.name,
                 *(each.counts[state] for state in states),
                 " ".join(f"{name}={kind}" for name, kind in each.fields.items()) or "-",
                 each.profile,
-                "; ".join(f"{space} = {model}" for space, model in each.encoders.items()),
             ]
             for each in known
         ],
     )
+    for profile in sorted({each.profile for each in known}):
+        spaces = next(each.encoders for each in known if each.profile == profile)
+        for space, model in spaces.items():
+            out.print(f"{profile}: {space} = {model}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

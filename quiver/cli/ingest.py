@@ -23,9 +23,7 @@ def ingest(
     collection: CollectionOption = "default",
     field: Annotated[
         list[str] | None,
-        typer.Option(
-            "--field", "-f", help="Declare a metadata field: name=keyword|integer|float|bool|datetime|geo|text."
-        ),
+        typer.Option("--field", "-f", help="name=keyword|integer|float|bool|datetime|geo|text"),
     ] = None,
     profile: Annotated[
         str | None, typer.Option(help="Encoders of a new collection: packaged, clip:FOLDER.", show_default=False)

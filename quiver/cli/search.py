@@ -24,9 +24,7 @@ def search(
     ] = None,
     modality: Annotated[list[str] | None, typer.Option("--modality", "-m", help="text, image: what to find.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many hits at most.")] = 10,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Compare with every point instead of using the index.")
-    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare with every point.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a contact sheet there.", show_default=False)] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show a contact sheet in the browser.")] = False,
     data: Data = None,
