@@ -71,7 +71,12 @@ def sweep(root: Path) -> None:
         used = current(root, index_id)
         for shard in used.parent.glob("shard-*"):
             if shard != used:
-                shutil.rmtree(shard)
+                discard(shard)
+
+
+def discard(shard: Path) -> None:
+    """Delete a shard folder that is not in use. An optimizing child may outlive its parent and still write there."""
+    shutil.rmtree(shard, ignore_errors=True)
 
 
 def description(root: Path, index_id: str) -> dict[str, Any] | None:
