@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,7 @@ class EmbeddingSpace:
     @property
     def fingerprint(self) -> str:
         """12 hex digits over every field but the name."""
-        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "name"}
-        said["modalities"] = sorted(self.modalities)
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+        return _fingerprint(self)
 
     @property
     def vector_name(self) -> str:
@@ -66,6 +65,13 @@ class EmbeddingSpace:
         """The inverse of `as_dict`."""
         modalities = frozenset(Modality(m) for m in said["modalities"])
         return cls(**{**said, "modalities": modalities, "metric": Metric(said["metric"])})
+
+
+@lru_cache(maxsize=256)  # asked several times a query
+def _fingerprint(space: EmbeddingSpace) -> str:
+    said = {f.name: getattr(space, f.name) for f in fields(space) if f.name != "name"}
+    said["modalities"] = sorted(space.modalities)
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lark import Lark, Token, Transformer, UnexpectedInput, v_args
+from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
+from lark.exceptions import VisitError
 
 from core.errors import BadFilter
 from core.fields import Fields, FieldType, as_datetime
@@ -55,11 +56,14 @@ def parse(expression: str, fields: Fields) -> Filter:
     try:
         tree = _PARSER.parse(expression)
     except UnexpectedInput as exc:
-        at = max(0, (exc.column or 1) - 1) if exc.column and exc.column > 0 else len(expression)
-        raise BadFilter(
-            f"cannot read the filter here:\n  {expression}\n  {' ' * at}^\nfor example: {EXAMPLE}"
-        ) from None
-    where: Filter = _Build(fields).transform(tree)
+        ended = isinstance(exc, UnexpectedToken) and exc.token.type == "$END"
+        at = len(expression.rstrip()) + 1 if ended else exc.column - 1
+        place = f"\n  {expression}\n  {' ' * at}^\n"
+        raise BadFilter(f"cannot read the filter here:{place}for example: {EXAMPLE}") from None
+    try:
+        where: Filter = _Build(fields).transform(tree)
+    except VisitError as exc:
+        raise exc.orig_exc from None
     check(where, fields)
     return where
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
@@ -24,7 +24,9 @@ def families() -> dict[str, EntryPoint]:
 class Encoders:
     """The encoders of this process, made once a profile and shared: weights are loaded once."""
 
-    def __init__(self) -> None:
+    def __init__(self, more: Mapping[str, Family] | None = None) -> None:
+        """`more` are families beside the installed ones."""
+        self._more = dict(more or {})
         self._lock = threading.Lock()
         self._made: dict[str, tuple[Encoder, ...]] = {}
 
@@ -32,7 +34,7 @@ class Encoders:
         """`packaged`, `clip:FOLDER`, or several joined by `+`. Raises UnknownProfile, MissingExtra, BadModel."""
         with self._lock:
             if profile not in self._made:
-                made = tuple(e for part in profile.split("+") for e in _make(part.strip()))
+                made = tuple(e for part in profile.split("+") for e in self._make(part.strip()))
                 names = [e.space.name for e in made]
                 if len(set(names)) != len(names):
                     raise UnknownProfile(f"{profile!r} has two spaces of one name: {', '.join(names)}")
@@ -50,14 +52,16 @@ class Encoders:
             + ": install the model that wrote it, or ingest into another collection"
         )
 
-
-def _make(part: str) -> Sequence[Encoder]:
-    name, _, argument = part.partition(":")
-    known = families()
-    if name not in known:
-        raise UnknownProfile(f"there is no profile {name!r}; there is: {', '.join(sorted(known))}")
-    try:
-        family = cast(Family, known[name].load())
-    except ModuleNotFoundError as exc:
-        raise MissingExtra(f"profile {name!r} needs the package {exc.name}: pip install {exc.name}") from exc
-    return family(argument)
+    def _make(self, part: str) -> Sequence[Encoder]:
+        name, _, argument = part.partition(":")
+        if name in self._more:
+            return self._more[name](argument)
+        known = families()
+        if name not in known:
+            there = ", ".join(sorted({*known, *self._more}))
+            raise UnknownProfile(f"there is no profile {name!r}; there is: {there}")
+        try:
+            family = cast(Family, known[name].load())
+        except ModuleNotFoundError as exc:
+            raise MissingExtra(f"profile {name!r} needs the package {exc.name}: pip install {exc.name}") from exc
+        return family(argument)

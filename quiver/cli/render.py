@@ -68,7 +68,8 @@ def answer_table(answer: Answer) -> None:
     spent = answer.seconds
     stages = ", ".join(f"{name} {spent[name] * 1e3:.1f}" for name in ("encode", "store", "fuse"))
     models = "; ".join(f"{space} = {model}" for space, model in answer.encoders.items())
-    out.print(_escaped(f"{len(answer.hits)} hits in {spent['total'] * 1e3:.1f} ms ({stages}) · {models}"), style="dim")
+    line = f"{len(answer.hits)} hits in {spent['total'] * 1e3:.1f} ms ({stages}) · {models}"
+    out.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _best(hit: Hit) -> str:

@@ -1,0 +1,115 @@
+"""Encoders whose vectors a person can work out, and parts that fail when told to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.encoders.registry import Encoders
+from core.filters import words
+from core.ports import Encoder
+from core.runtime.settings import load_settings
+from core.runtime.wiring import Parts
+from core.spaces import Dense, EmbeddingSpace, Metric, Sparse, Vector
+from core.types import Content, Image, Modality, Text
+
+COLOURS = ("red", "green", "blue")
+VOCABULARY = ("cat", "dog", "rocket", "coffee", *COLOURS)
+
+
+@dataclass
+class ColourEncoder:
+    """Texts by how often they name red, green and blue; images by their mean colour. Cross-modal, 4-d."""
+
+    space: EmbeddingSpace = field(
+        default_factory=lambda: EmbeddingSpace(
+            name="colour",
+            model="toy",
+            revision="1",
+            dim=4,
+            metric=Metric.COSINE,
+            modalities=frozenset({Modality.TEXT, Modality.IMAGE}),
+            recipe="counts and means",
+        )
+    )
+    pixels: int = 8
+    poison: str = "poison"  # a text that breaks the model
+
+    def encode(self, contents: Sequence[Content]) -> Dense:
+        rows = np.array([self._row(content) for content in contents], np.float32).reshape(-1, 4)
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+    def encode_query(self, query: Content) -> Vector:
+        return np.asarray(self.encode([query])[0], np.float32)
+
+    def _row(self, content: Content) -> list[float]:
+        match content:
+            case Text(value):
+                if self.poison in value:
+                    raise RuntimeError("the model choked")
+                said = value.lower().split()
+                return [*(float(said.count(colour)) for colour in COLOURS), 0.1]
+            case Image(pixels):
+                return [*(pixels.reshape(-1, 3).mean(axis=0) / 255.0), 0.1]
+            case _:
+                raise AssertionError(content)
+
+
+@dataclass
+class WordEncoder:
+    """Texts by the words of a tiny vocabulary they hold. Sparse; may be empty."""
+
+    space: EmbeddingSpace = field(
+        default_factory=lambda: EmbeddingSpace(
+            name="words",
+            model="toy",
+            revision="1",
+            dim=len(VOCABULARY),
+            metric=Metric.DOT,
+            modalities=frozenset({Modality.TEXT}),
+            recipe="one a word",
+            sparse=True,
+        )
+    )
+    pixels: int = 0
+
+    def encode(self, contents: Sequence[Content]) -> list[Sparse]:
+        return [self.encode_query(content) for content in contents]
+
+    def encode_query(self, query: Content) -> Sparse:
+        assert isinstance(query, Text)
+        held = set(words(query.value))
+        at = np.array([i for i, word in enumerate(VOCABULARY) if word in held], np.uint32)
+        return Sparse(at, np.ones(len(at), np.float32))
+
+
+def toy(_argument: str = "") -> Sequence[Encoder]:
+    """The family `toy`."""
+    return [ColourEncoder(), WordEncoder()]
+
+
+def toy_parts(data: Path, **settings: Any) -> Parts:
+    """Embedded parts whose profile is `toy`."""
+    return Parts(load_settings(data=data, **{"profile": "toy", "lanes": 2, **settings}), Encoders({"toy": toy}))
+
+
+class Flaky:
+    """A part that counts the calls made to it and, at the nth, does something first: raises or kills."""
+
+    def __init__(self, inner: Any, before: Callable[[str], None]) -> None:
+        self._inner, self._before = inner, before
+
+    def __getattr__(self, name: str) -> Any:
+        held = getattr(self._inner, name)
+        if not callable(held):
+            return held
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._before(name)
+            return held(*args, **kwargs)
+
+        return call

@@ -1,0 +1,85 @@
+"""Filters as people write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import BadFilter
+from core.fields import parse_fields
+from core.filters import And, Eq, Exists, Filter, GeoBox, GeoRadius, In, Not, Or, Range, TextMatch
+from retrieval.expression import parse
+
+FIELDS = parse_fields(
+    ["price=float", "brand=keyword", "created=datetime", "at=geo", "body=text", "ok=bool", "n=integer", "order=integer"]
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("brand = acme", Eq("brand", "acme")),
+        ("brand == 'a \"b\" \\'c\\''", Eq("brand", "a \"b\" 'c'")),
+        ("brand != 猫", Not(Eq("brand", "猫"))),
+        ("ok = TRUE", Eq("ok", True)),
+        ("n in [1, -2]", In("n", (1, -2))),
+        ("price < 2e1", Range("price", lt=20.0)),
+        ("order >= 3", Range("order", gte=3)),
+        ("created >= 2026-01-01", Range("created", gte=datetime(2026, 1, 1, tzinfo=UTC))),
+        ('created < "2026-01-01T08:00:00+08:00"', Range("created", lt=datetime(2026, 1, 1, tzinfo=UTC))),
+        ('body ~ "two words"', TextMatch("body", "two words")),
+        ("exists(brand)", Exists("brand")),
+        ("near(at, 48.85, 2.35, 1000)", GeoRadius("at", 48.85, 2.35, 1000.0)),
+        ("within(at, -1, -2, 3, 4)", GeoBox("at", -1.0, -2.0, 3.0, 4.0)),
+        ("ok = true or n = 1 and n = 2", Or((Eq("ok", True), And((Eq("n", 1), Eq("n", 2)))))),
+        ("not (ok = true or n = 1)", Not(Or((Eq("ok", True), Eq("n", 1))))),
+    ],
+)
+def test_an_expression_says_what_it_seems_to(said: str, meant: Filter) -> None:
+    assert parse(said, FIELDS) == meant
+
+
+@pytest.mark.parametrize(("said", "column"), [("price <", 7), ("price < 20 brand", 11), ("(ok = true", 10), ("", 0)])
+def test_a_syntax_error_points_at_the_place(said: str, column: int) -> None:
+    with pytest.raises(BadFilter) as caught:
+        parse(said, FIELDS)
+    assert f"  {' ' * column}^\n" in str(caught.value)
+    assert "for example" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("colour = red", "not a declared field; declared: at .geo., body .text., brand .keyword."),
+        ("brand = 3", "3 is not a keyword"),
+        ("n = 1.5", "not a integer"),
+        ("price = 3", "compare it by a range"),
+        ("brand < 3", "have an order"),
+        ("created > 2026-13-01", "is no date"),
+        ("body = x", "no equality"),
+        ("ok in [true]", "only keywords and integers"),
+        ("near(at, 91, 0, 1)", "lat reaches"),
+        ("within(at, 0, 1, 1, 0)", "antimeridian"),
+        ('body ~ "..."', "has no word"),
+    ],
+)
+def test_a_filter_that_cannot_be_meant_says_why(said: str, why: str) -> None:
+    with pytest.raises(BadFilter, match=why):
+        parse(said, FIELDS)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_filter_or_a_bad_filter(said: str) -> None:
+    try:
+        parse(said, FIELDS)
+    except BadFilter:
+        return
+
+
+@given(st.text(max_size=20))
+def test_every_string_can_be_quoted(value: str) -> None:
+    quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+    assert parse(f'brand = "{quoted}"', FIELDS) == Eq("brand", value)
