@@ -11,7 +11,7 @@ _BREAKS = tuple(
     re.compile(pattern)
     for pattern in (
         r"\n[ \t\r]*\n\s*",  # paragraph
-        r"[.!?…।؟۔]+[\"'”’»)\]]*\s+|[。！？…｡]+[”’」』）》]*\s*",  # sentence
+        r"[.!?…।؟۔][\"'”’»)\]]*\s+|[。！？…｡]+[”’」』）》]*\s*",  # sentence
         r"\n\s*",  # line
         r"[,;:،؛]\s+|[，、；：]\s*",  # clause
         r"\s+",  # word

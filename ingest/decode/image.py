@@ -121,11 +121,13 @@ def _orientation(picture: PIL.Image.Image) -> int:
 def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
     """The picture in a mode that can be averaged: L, LA, RGB, RGBA or CMYK."""
     match picture.mode:
-        case "L" | "RGB" if "transparency" in picture.info:
+        case "1" | "L" | "RGB" if "transparency" in picture.info:
             return picture.convert("RGBA")
         case "L" | "LA" | "RGB" | "RGBA" | "CMYK":
             return picture
-        case "P" | "PA" | "1":
+        case "1":
+            return picture.convert("L")
+        case "P" | "PA":
             return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
         case "YCbCr" | "HSV" | "RGBX":
             return picture.convert("RGB")

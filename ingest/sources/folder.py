@@ -34,10 +34,9 @@ def walk(paths: Sequence[Path]) -> Iterator[Found]:
     A folder that cannot be listed is found itself, for its draft to be refused. All is listed before the first is
     returned. Raises NoSuchPath, Conflict when two different files would have one external id.
     """
+    require(paths)
     found: dict[str, Path] = {}
     for given in paths:
-        if not exists(given):
-            raise NoSuchPath(f"{printable(str(given))}: there is no such file or folder")
         for name, path in sorted(_files(given)):
             other = found.setdefault(name, path)
             if other != path and not _same(other, path):
@@ -48,12 +47,15 @@ def walk(paths: Sequence[Path]) -> Iterator[Found]:
     return (Found(name, path) for name, path in found.items())
 
 
-def exists(path: Path) -> bool:
-    """Whether there is anything, a link to nothing excepted; False for a path that no file can have."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
+def require(paths: Sequence[Path]) -> None:
+    """Raises NoSuchPath when there is nothing at one of them, or it may not be seen."""
+    for path in paths:
+        try:
+            path.stat()
+        except FileNotFoundError as exc:
+            raise NoSuchPath(f"{printable(str(path))}: there is no such file or folder") from exc
+        except (OSError, ValueError) as exc:  # ValueError: a path with a NUL in it
+            raise NoSuchPath(f"{printable(str(path))}: {exc}: check the path and its permissions") from exc
 
 
 def _files(given: Path) -> Iterator[tuple[str, Path]]:
@@ -74,14 +76,21 @@ def _files(given: Path) -> Iterator[tuple[str, Path]]:
             path = folder / entry.name
             if entry.name.startswith("."):
                 continue
-            if not path.is_dir():
+            if not _is_folder(entry):
                 yield _named(given, path), path
             elif not _loops(path, inside):
                 waiting.append((path, inside))
 
 
 def _named(given: Path, path: Path) -> str:
-    return external_id(str(path.relative_to(given))) if path != given else external_id(path.name)
+    return external_id(str(path.relative_to(given))) if path != given else external_id(path.resolve().name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # it may not be looked at: its draft says so
+        return False
 
 
 def _loops(path: Path, above: frozenset[tuple[int, int]]) -> bool:

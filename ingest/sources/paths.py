@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from core.errors import Conflict, NoSuchPath, Refused
+from core.errors import Conflict, Refused
 from ingest.files import printable
-from ingest.sources.folder import Found, exists, walk
+from ingest.sources.folder import Found, require, walk
 from ingest.sources.manifest import Item, read_manifest
 
 
@@ -16,10 +16,8 @@ def items(paths: Sequence[Path]) -> Iterator[Item | Refused]:
 
     Raises NoSuchPath and Conflict before the first item; a manifest's fault stands in for what it would have given.
     """
+    require(paths)
     manifests = [path for path in paths if path.suffix.lower() == ".jsonl" and not path.is_dir()]
-    for path in manifests:
-        if not exists(path):
-            raise NoSuchPath(f"{printable(str(path))}: there is no such file or folder")
     found = walk([path for path in paths if path not in manifests])
     return _joined(found, list(dict.fromkeys(manifests)))
 

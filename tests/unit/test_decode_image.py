@@ -50,6 +50,11 @@ def test_a_reduced_image_keeps_its_shape_and_at_least_twice_the_side(kind, size)
     assert near(found[height // 8, width // 8], RED)
 
 
+def test_a_jpeg_is_scaled_while_it_is_decoded(monkeypatch):
+    monkeypatch.setattr(PIL.Image.Image, "reduce", None)
+    assert pixels(photo("JPEG", 640, 480), side=50).shape == (120, 160, 3)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("side", [0, 8])
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -63,7 +68,6 @@ def test_a_photo_is_turned_upright_as_its_exif_says(kind, side, orientation):
     assert near(found, wanted[::step, ::step])
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_a_photo_with_damaged_exif_is_still_a_photo():
     whole = turned(6)
     at = whole.index(b"Exif\0\0") + 6

@@ -111,6 +111,18 @@ def test_a_folder_that_cannot_be_listed_stops_no_other(tree, monkeypatch):
     assert ids(tree) == ["a.txt", "a/b", "a/c.txt", "b.txt"]
 
 
+def test_an_entry_that_may_not_be_looked_at_is_found_so_that_its_draft_says_why(tree, monkeypatch):
+    class Hidden:
+        name = "locked"
+
+        def is_dir(self) -> bool:
+            raise PermissionError(13, "Permission denied")
+
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: [*real(path), Hidden()] if path == tree else real(path))
+    assert ids(tree) == ["a.txt", "a/b/d.txt", "a/c.txt", "b.txt", "locked"]
+
+
 def test_a_manifest_given_by_name_is_read_and_one_in_a_folder_is_a_file(tree):
     manifest = tree / "list.jsonl"
     manifest.write_text('{"path": "b.txt", "id": "bee"}\n{"text": "hello"}\noops\n')
