@@ -1,4 +1,4 @@
-"""Bytes to points: claim, prepare, encode, upsert, sign, forget, finish.
+"""Bytes to points: claim, prepare, encode, upsert, forget, sign, finish.
 
 Plain functions, the same in one process, under Celery and in tests. Any of them may die at any line: what is missing
 is found by its receipt (`workers.upkeep.sweep`).
@@ -74,6 +74,7 @@ def index_batch(parts: Parts, collection: str, ids: Sequence[AssetId]) -> Tally:
     Raises Unavailable when a part is down: the assets are handed back, no attempt is counted.
     """
     tally = Tally()
+    kept = parts.catalogue.collection(collection)
     with tally.timed("commit"):
         claims = parts.catalogue.claim(collection, worker=me(), lease=parts.settings.lease, limit=len(ids), ids=ids)
     suspects = [claim for claim in claims if claim.attempt > 1]
@@ -84,7 +85,7 @@ def index_batch(parts: Parts, collection: str, ids: Sequence[AssetId]) -> Tally:
     else:
         suspects = []
     if claims:
-        tally += _index(parts, parts.catalogue.collection(collection), claims)
+        tally += _index(parts, kept, claims)
     for suspect in suspects:
         tally += index_batch(parts, collection, [suspect.asset.id])
     return tally
@@ -129,22 +130,24 @@ def _prepare(parts: Parts, collection: Collection, claims: Sequence[Claim], tall
 
 
 def _write(parts: Parts, collection: Collection, index: Index, prepared: Prepared, tally: Tally) -> Prepared:
-    """Encode, upsert, sign, forget. Returns those that now have a receipt."""
+    """Encode, upsert, forget older generations, sign. Returns those that now have a receipt."""
     written, points = _encode(parts, collection, index, prepared, tally)
     if not written:
         return []
+    claims = [claim for claim, _ in written]
+    older: dict[AssetId, int | None] = {c.asset.id: c.asset.generation for c in claims if c.asset.generation > 1}
     with tally.timed("upsert"):
         parts.store.create(index)
         parts.store.upsert(index, points)
+        if older:
+            # Before the receipt: with it the asset would count as done, and nobody would come for what is left over.
+            parts.store.forget(index, older)
         parts.store.flush(index)
-    claims = [claim for claim, _ in written]
     with tally.timed("commit"):
         refused = parts.catalogue.sign(index, claims)
-    forget: dict[AssetId, int | None] = {c.asset.id: c.asset.generation for c in claims if c.asset.generation > 1}
-    if forget | refused:
+    if refused:
         with tally.timed("upsert"):
-            # Older generations of what was signed; and what a late writer must take back.
-            parts.store.forget(index, forget | refused)
+            parts.store.forget(index, refused)  # a late writer takes its points back
     stale = [claim for claim in claims if claim.asset.id in refused]
     parts.catalogue.finish(stale)
     tally.stale += len(stale)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from core.errors import NoSpaceFor, Refused
+from core.errors import NoSpaceFor, Refused, TooLarge
 from core.ports import Collection, Draft, Outcome
 from core.runtime.wiring import Parts
 from core.types import AssetId, Tenant
@@ -15,6 +15,7 @@ from ingest.sources.manifest import Item
 from workers.indexing import limits_of
 
 CHUNK = 64  # assets a transaction
+LONGEST_ID = 1023  # characters, as the catalogue's column
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ def register(
             continue
         try:
             made = draft(item, blobs=parts.blobs, fields=collection.fields, limits=limits)
+            if len(made.external_id) > LONGEST_ID:
+                raise TooLarge(f"{made.external_id[:60]}...: an external id has at most {LONGEST_ID} characters")
             if made.modality not in taken:
                 raise NoSpaceFor(f"{made.external_id}: no space of {collection.name!r} embeds {made.modality}")
         except Refused as fault:

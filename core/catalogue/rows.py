@@ -84,7 +84,9 @@ def lacks_receipt(states: Sequence[str]) -> ColumnElement[bool]:
         receipts.c.generation == assets.c.generation,
     )
     lacking = exists(select(indexes.c.id)).where(
-        indexes.c.collection == assets.c.collection, indexes.c.state.in_(states), ~signed
+        indexes.c.collection == assets.c.collection,
+        indexes.c.state.in_(states),
+        ~signed.correlate(assets, indexes),
     )
     return lacking.correlate(assets)
 

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     max_pixels: int = Field(100_000_000, ge=1, description="Largest image, in pixels")
     max_text_chars: int = Field(2_000_000, ge=1, description="Longest text, in characters")
     max_metadata_bytes: int = Field(65_536, ge=1, description="Largest metadata of an asset, in bytes of JSON")
-    max_segments: int = Field(2_000, ge=1, description="Most segments of an asset")
+    max_segments: int = Field(4_000, ge=1, description="Most segments of an asset")
 
     @property
     def lease(self) -> timedelta:

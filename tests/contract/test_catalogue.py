@@ -119,6 +119,11 @@ def test_a_state_is_computed_from_what_stands(catalogue: SqlCatalogue) -> None:
 def test_what_is_missing_is_what_an_index_has_no_receipt_of(catalogue: SqlCatalogue) -> None:
     ids = add(catalogue, draft("a"), draft("b"))
     assert set(catalogue.missing("c", limit=10)) == set(ids)
+    claims = catalogue.claim("c", worker="w", lease=LEASE, limit=1)
+    catalogue.sign(catalogue.serving("c"), claims)
+    catalogue.finish(claims)
+    assert [*catalogue.missing("c", limit=10), claims[0].asset.id] in ([*ids], [*reversed(ids)])
+    assert (catalogue.counts(ME, "c")[State.INDEXED], catalogue.counts(ME, "c")[State.PENDING]) == (1, 1)
     index_all(catalogue)
     assert catalogue.missing("c", limit=10) == []
     catalogue.create_index(index_named("c-2", IndexState.BUILDING))
