@@ -144,25 +144,26 @@ class EdgeStore:
         and the catching up. Killed at any moment it loses nothing: the pointer to the served shard moves in one step.
         Raises Conflict when the index is being optimized already, StoreDown when the child failed.
         """
-        copied = self._use(index.id, lambda shard: self._begin(index.id, shard))
+        copied, changes = self._use(index.id, lambda shard: self._begin(index.id, shard))
         try:
-            edge_optimize.in_child(copied)
-        except StoreDown:
-            self._changes.pop(index.id, None)
+            with translated():
+                edge_optimize.in_child(copied)
+            self._guard(lambda: self._swap(index.id, copied, changes))
+        except BaseException:
+            if self._changes.get(index.id) is changes:
+                del self._changes[index.id]
             folder.discard(copied)
             raise
-        self._guard(lambda: self._swap(index.id, copied))
 
-    def _begin(self, index_id: str, shard: e.EdgeShard) -> Path:
+    def _begin(self, index_id: str, shard: e.EdgeShard) -> tuple[Path, edge_optimize.Changes]:
         if index_id in self._changes:
             raise Conflict(f"index {index_id!r} is being optimized: wait for it")
         copied = edge_optimize.copy(shard, folder.current(self._root, index_id))
-        self._changes[index_id] = edge_optimize.Changes()
-        return copied
+        changes = self._changes[index_id] = edge_optimize.Changes()
+        return copied, changes
 
-    def _swap(self, index_id: str, copied: Path) -> None:
-        changes = self._changes.pop(index_id, None)
-        if changes is None or index_id not in self._shards:  # dropped, or broken, meanwhile: what is served stays
+    def _swap(self, index_id: str, copied: Path, changes: edge_optimize.Changes) -> None:
+        if self._changes.get(index_id) is not changes:  # dropped, or broken, meanwhile: what is served stays
             folder.discard(copied)
             return
         old, was = self._shards[index_id], folder.current(self._root, index_id)
@@ -170,6 +171,7 @@ class EdgeStore:
         edge_optimize.catch_up(old, new, changes)
         folder.point_at(copied)
         self._shards[index_id] = new
+        del self._changes[index_id]
         old.close()
         folder.discard(was)
 

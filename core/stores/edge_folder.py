@@ -47,8 +47,9 @@ def make(root: Path, index: Index) -> None:
         shard.update(operation)
     shard.flush()
     shard.close()
-    (draft / "index.json").write_text(json.dumps(describe(index), indent=1))
-    (draft / "current").write_text("shard-0")
+    _write(draft / "index.json", json.dumps(describe(index), indent=1))
+    _write(draft / "current", "shard-0")
+    sync(draft)
     draft.rename(final)
     sync(root)
 
@@ -100,17 +101,19 @@ def current(root: Path, index_id: str) -> Path:
 def point_at(shard: Path) -> None:
     """Make a shard folder the one in use: durable, and in one step."""
     draft = shard.parent / "current.draft"
-    with draft.open("w") as file:
-        file.write(shard.name)
-        file.flush()
-        os.fsync(file.fileno())
+    _write(draft, shard.name)
     draft.replace(shard.parent / "current")
     sync(shard.parent)
 
 
-def sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+    sync(path)
+
+
+def sync(path: Path) -> None:
+    """Make a file's bytes, or the names in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

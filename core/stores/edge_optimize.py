@@ -83,6 +83,10 @@ def main(folder: str) -> None:
     shard.optimize()
     shard.flush()
     shard.close()
+    for path in [*Path(folder).rglob("*"), Path(folder)]:  # the copying was not durable, only what was flushed since
+        handle = os.open(path, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
 
 
 if __name__ == "__main__":

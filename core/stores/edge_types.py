@@ -41,7 +41,7 @@ def is_panic(exc: BaseException) -> bool:
 
 def fault_of(exc: Exception) -> Fault:
     """What an error of the engine means; it has no classes for them, so its words decide."""
-    said = str(exc)
+    said = str(exc) or type(exc).__name__
     if isinstance(exc, Fault):
         return exc
     if "WouldBlock" in said:
@@ -50,7 +50,9 @@ def fault_of(exc: Exception) -> Fault:
         return ModelMismatch(f"the index holds no such space: reindex into a new one ({said})")
     if isinstance(exc, (TypeError, ValueError, OverflowError)) or "Vector dimension" in said or "Wrong usage" in said:
         return BadPoint(f"the engine refused a value: {said}")
-    return StoreDown(f"the engine failed: {said or type(exc).__name__}")
+    if type(exc) is Exception or isinstance(exc, OSError):
+        return StoreDown(f"the index cannot be read or written: {said}; see to the disk and try again")
+    return Defect(f"{type(exc).__name__} at the engine: {said}")
 
 
 @contextmanager
@@ -139,6 +141,8 @@ def _vector(value: Any) -> Vector:
 
 def to_filter(where: m.Filter) -> e.Filter:
     """The same filter in Edge's types. Of qdrant-client's language it knows what `translate` writes."""
+    if where.min_should is not None:
+        raise Defect("no Edge condition is written for min_should")
     return e.Filter(must=_all(where.must), should=_all(where.should), must_not=_all(where.must_not))
 
 

@@ -83,7 +83,7 @@ def by_generation(points: Points) -> Iterator[tuple[int, list[int]]]:
 
 def best_first(found: list[Found]) -> list[Found]:
     """Larger scores first; equal ones by id, so that an answer is the same every time."""
-    return sorted(found, key=lambda hit: (-hit.score, str(hit.id)))
+    return sorted(found, key=lambda hit: (-hit.score, hit.id.int))
 
 
 def grouped(assets: Mapping[AssetId, int | None]) -> dict[int | None, list[AssetId]]:

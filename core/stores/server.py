@@ -11,9 +11,10 @@ from uuid import UUID
 import numpy as np
 from qdrant_client import QdrantClient
 from qdrant_client import models as m
-from qdrant_client.http.exceptions import UnexpectedResponse
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from core.errors import BadPoint, Conflict, Fault, Misconfigured, ModelMismatch, NoSuchCollection, StoreDown
+from core.errors import BadPoint, Conflict, Defect, Fault, Misconfigured, ModelMismatch, NoSuchCollection, StoreDown
 from core.filters import Filter
 from core.points import Found, Nearest, Points, Scope, Stored, check_points
 from core.ports import Index
@@ -52,7 +53,7 @@ class ServerStore:
                 self._make(name, index)
             kept = (self._client.get_collection(name).config.metadata or {}).get("quiver")
             if kept is None:
-                raise Conflict(f"the server has a collection {name!r} that is not ours: use another server")
+                raise Conflict(f"collection {name!r} is not ours, or the server is older than 1.16: use another server")
             check_same(kept, index)
             for path, kind in payload_indexes(index.fields):  # again, should an earlier call have died between
                 tenant = m.KeywordIndexParams(type=m.KeywordIndexType.KEYWORD, is_tenant=True)
@@ -216,17 +217,19 @@ def translated(index_id: str = "") -> Iterator[None]:
 
 def fault_of(exc: Exception, index_id: str) -> Fault:
     """What an error of the client means. Its local mode has only ValueErrors: their words decide."""
-    said = str(exc)
+    said = str(exc) or type(exc).__name__
+    status = 0
     if isinstance(exc, UnexpectedResponse):
         status, said = exc.status_code or 500, exc.content.decode(errors="replace")[:500]
-    else:
-        status = 400 if isinstance(exc, (ValueError, TypeError)) else 500
+    refused = status in (400, 413, 422) or isinstance(exc, (ValueError, TypeError))
     if "vector name" in said or "is not found in the collection" in said:
         return ModelMismatch(f"index {index_id!r} holds no such space: reindex into a new one ({said})")
-    if status == 404 or (status == 400 and "not found" in said and "ollection" in said):
+    if status == 404 or (refused and said.startswith("Collection") and said.endswith("not found")):
         return NoSuchCollection(f"there is no index {index_id!r}: create it first")
     if status in (401, 403):
         return Misconfigured(f"the Qdrant server refuses the key: set QDRANT_API_KEY ({said})")
-    if status in (400, 413, 422):
+    if refused:
         return BadPoint(f"the Qdrant server refused a value: {said}")
-    return StoreDown(f"the Qdrant server does not answer as it should: {said or type(exc).__name__}")
+    if status or isinstance(exc, (ApiException, QdrantException, RuntimeError, OSError)):
+        return StoreDown(f"the Qdrant server does not answer as it should: {said}; see that it runs at QDRANT_URL")
+    return Defect(f"{type(exc).__name__} at the Qdrant client: {said}")

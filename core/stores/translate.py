@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import assert_never
 
@@ -83,7 +83,7 @@ def condition(where: Filter) -> m.Condition:
         case Eq(field, value):
             return _is(f"metadata.{field}", value)
         case In(field, values):
-            return _any_of(f"metadata.{field}", list(values))
+            return _any_of(f"metadata.{field}", values)
         case Range():
             return m.FieldCondition(key=f"metadata.{where.field}", range=_range(where))
         case Exists(field):
@@ -102,8 +102,8 @@ def _is(key: str, value: str | int | bool) -> m.FieldCondition:
     return m.FieldCondition(key=key, match=m.MatchValue(value=value))
 
 
-def _any_of(key: str, values: list[str] | list[int] | list[str | int]) -> m.Condition:
-    return m.FieldCondition(key=key, match=m.MatchAny(any=values)) if values else _NOTHING  # type: ignore[arg-type]
+def _any_of(key: str, values: Sequence[str | int]) -> m.Condition:
+    return m.FieldCondition(key=key, match=m.MatchAny.model_validate({"any": values})) if values else _NOTHING
 
 
 def _range(where: Range) -> m.Range | m.DatetimeRange:

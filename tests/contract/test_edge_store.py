@@ -16,12 +16,22 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from core.errors import Conflict, Defect, IndexDrifted, StoreDown, StoreLocked
+from core.errors import (
+    BadPoint,
+    Conflict,
+    Defect,
+    IndexDrifted,
+    ModelMismatch,
+    NoSuchCollection,
+    StoreDown,
+    StoreLocked,
+)
 from core.points import Nearest, Scope
 from core.ports import Index, IndexState
 from core.spaces import Metric, Sparse
 from core.stores import edge, edge_optimize
 from core.stores.edge import EdgeStore
+from core.stores.edge_types import translated
 from core.types import AssetId, Tenant
 from tests.strategies import FIELDS, make_asset, make_points, make_space, sparse, unit
 
@@ -250,3 +260,29 @@ def test_an_index_dropped_while_it_is_optimized_stays_dropped(store, monkeypatch
     monkeypatch.setattr(edge_optimize, "in_child", lambda _: store.drop("i"))
     store.optimize(INDEX)
     assert store.indexes() == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "fault"),
+    [
+        (Exception("failed to open WAL: Kind(WouldBlock)"), StoreLocked),
+        (Exception("Not existing vector name error: x"), ModelMismatch),
+        (Exception("Vector dimension error: expected dim: 8, got 5"), BadPoint),
+        (Exception("Wrong usage of sparse vectors"), BadPoint),
+        (ValueError("NaN"), BadPoint),
+        (OverflowError("int too big"), BadPoint),
+        (Exception("Service runtime error: No space left on device"), StoreDown),
+        (OSError(28, "No space left on device"), StoreDown),
+        (KeyError("ours"), Defect),
+        (NoSuchCollection(), NoSuchCollection),
+    ],
+)
+def test_every_error_of_the_engine_has_its_fault(raised, fault):
+    with pytest.raises(fault) as caught, translated():
+        raise raised
+    assert type(caught.value) is fault
+
+
+def test_what_is_not_an_error_passes_through():
+    with pytest.raises(KeyboardInterrupt), translated():
+        raise KeyboardInterrupt
