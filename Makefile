@@ -12,7 +12,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP) ## ingest real photos and texts, search them, write a contact sheet
-	$(RUN) -m benchmarks.demo
+	$(RUN) -m scripts.demo
 
 test: lint ## everything that must hold
 	$(RUN) -m pytest -q -m "not slow"

@@ -1,1 +1,1 @@
-"""Programs that make the data files this repository ships."""
+"""Programs that show the product, or make the data files and documents this repository ships."""

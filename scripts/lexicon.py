@@ -11,7 +11,8 @@ from scripts.wordnet import Nouns
 WIDEST = 450  # leaves: "entity" and "artifact" are of too many pictures to tell any apart
 SENSES = 3  # of an entry of the dictionary
 BELOW = 0.5  # of the weight of a word that names a node itself: a sparrow is a bird, and no more is known
-NARROW = 130  # leaves ("dog" has 118): what is below a wider node is not worth saying
+FEWEST = 12  # leaves: what is below a narrower node is seldom taken for one; scissors are no kind of hatchet
+MOST = 130  # leaves ("dog" has 118): what is below a wider node is not worth saying
 FAINT = 0.25  # a weight below this is a sense too rare to help
 PHYSICAL = 1930  # the synset "physical entity"
 # nouns of WordNet (vitamin A, the Indiana of IN, helium) and glosses of Chinese particles that are hardly ever meant
@@ -55,27 +56,37 @@ def _nearest(nouns: Nouns, synset: int, among: Mapping[int, int]) -> list[int]:
 
 
 def english(nouns: Nouns, of: Concepts) -> Weights:
-    """A word weighs 1/rank of its sense, and BELOW of that when its sense is a kind of the node."""
+    """A word weighs 1/rank of its sense among its senses that can be seen, and BELOW of that when the sense is only a
+    kind of the node. A phrase is kept even when it weighs nothing, so that its words do not speak for it: a tape
+    measure is no tape."""
     index = {node: i for i, node in enumerate(of.nodes)}
     out: Weights = {}
     for lemma, senses in nouns.senses.items():
         if len(lemma) < 2 or lemma in NO_NOUNS:
             continue
         weights: dict[int, float] = {}
-        for rank, synset in enumerate(senses, 1):
-            exact = synset in index
-            for node in _nearest(nouns, synset, index) if PHYSICAL in nouns.ancestors(synset) else ():
-                at = index[node]
+        seen = [synset for synset in senses if PHYSICAL in nouns.ancestors(synset)]
+        for rank, synset in enumerate(seen, 1):
+            for node in _nearest(nouns, synset, index):
+                size, exact = len(of.leaves[index[node]]), synset in index
                 weight = (1.0 if exact else BELOW) / rank
-                if weight >= FAINT and (exact or len(of.leaves[at]) <= NARROW):
-                    weights[at] = max(weights.get(at, 0.0), weight)
-        if weights and (" " not in lemma or max(weights.values()) > BELOW):
+                if weight >= FAINT and (exact or FEWEST <= size <= MOST):
+                    weights[index[node]] = max(weights.get(index[node], 0.0), weight)
+        if weights and (" " not in lemma or max(weights.values()) > BELOW or _common(nouns, lemma, senses)):
             out[lemma] = weights
+    for lemma, senses in nouns.senses.items():
+        if lemma not in out and " " in lemma and _common(nouns, lemma, senses) and any(w in out for w in lemma.split()):
+            out[lemma] = {}
     for many, ones in nouns.plurals.items():
         for one in ones:
             if one in out and many not in out:
                 out[many] = out[one]
     return out
+
+
+def _common(nouns: Nouns, lemma: str, senses: Sequence[int]) -> bool:
+    """Whether it is written small: neither somebody's name nor Latin."""
+    return lemma in nouns.synsets[senses[0]].lemmas
 
 
 _ASIDE = re.compile(r"\([^)]*\)|\[[^\]]*\]|\"[^\"]*\"")

@@ -63,12 +63,13 @@ def ingest(
     if json:
         print_json(report)
     else:
-        _show(report, collection)
+        show_report(report, collection)
     if not report.ok:
         raise typer.Exit(1)
 
 
-def _show(report: IngestReport, collection: str) -> None:
+def show_report(report: IngestReport, collection: str) -> None:
+    """What an ingest did, for people."""
     changes = f"{report.added} added, {report.changed} changed, {report.unchanged} unchanged"
     if not report.added + report.changed + report.indexed:
         changes = f"nothing changed: {report.unchanged} assets are as they were"

@@ -58,10 +58,11 @@ def _escaped(cell: object) -> str:
 
 def answer_table(answer: Answer) -> None:
     """Hits, the time taken and whose judgement it is."""
+    texts = any(hit.text for hit in answer.hits)
     table(
-        ["#", "score", "kind", "asset", "best match", "raw scores"],
+        ["#", "score", "kind", "asset", *(["best match"] if texts else []), "raw scores"],
         [
-            [rank, f"{hit.score:.4f}", hit.modality, hit.external_id, _best(hit), _raw(hit)]
+            [rank, f"{hit.score:.4f}", hit.modality, hit.external_id, *([_best(hit)] if texts else []), _raw(hit)]
             for rank, hit in enumerate(answer.hits, start=1)
         ],
     )

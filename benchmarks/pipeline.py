@@ -1,0 +1,106 @@
+"""Images a second through the whole pipeline, over what decoding and encoding alone would allow.
+
+The roofline of two stages on n cores is n / (decode + encode core seconds an image): both stages run on every core, so
+their costs add. Rounds alternate, medians count, and the cores that others used are printed beside each figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.load import cores, measured
+from benchmarks.photos import make_photos
+from core.encoders.registry import Encoders
+from core.ports import Encoder
+from core.runtime.settings import load_settings
+from core.runtime.wiring import Parts
+from core.types import Content, Modality
+from ingest.limits import Limits
+from ingest.prepare import prepare
+from quiver import Quiver
+
+CACHE = Path(".cache/bench")
+OUT = Path("docs/benchmarks/pipeline.json")
+BATCH = 32
+
+
+def decode(paths: Sequence[Path], side: int) -> list[Content]:
+    """As the workers do it."""
+    limits = Limits()
+    return [
+        prepare(path.read_bytes(), modality=Modality.IMAGE, media_type="image/jpeg", limits=limits, side=side)[
+            0
+        ].content
+        for path in paths
+    ]
+
+
+def on_all_cores(work: Callable[[Sequence[Path]], object], paths: Sequence[Path]) -> float:
+    """Seconds for batches of paths on one thread a core."""
+    batches = [paths[at : at + BATCH] for at in range(0, len(paths), BATCH)]
+    with measured() as load, ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(work, batches))
+    return load.wall
+
+
+def encode_all(encoders: Sequence[Encoder], contents: Sequence[Content]) -> None:
+    """Into every space that takes images."""
+    for encoder in encoders:
+        if Modality.IMAGE in encoder.space.modalities:
+            encoder.encode(contents)
+
+
+def main() -> None:
+    """Print the table, write the JSON."""
+    args = argparse.ArgumentParser(description=__doc__)
+    args.add_argument("--photos", type=int, default=500)
+    args.add_argument("--rounds", type=int, default=3)
+    said = args.parse_args()
+    photos = make_photos(CACHE / "photos", said.photos)
+    encoders = Encoders()
+    made = encoders.of_profile("packaged")
+    side = max(encoder.pixels for encoder in made)
+    some = decode(photos[:BATCH], side)
+    encode_all(made, some)  # weights are loaded, caches are warm
+    rounds = []
+    for number in range(said.rounds):
+        decoding = on_all_cores(lambda batch: decode(batch, side), photos)
+        encoding = on_all_cores(lambda batch: encode_all(made, list(some[: len(batch)])), photos)
+        data = CACHE / "data"
+        shutil.rmtree(data, ignore_errors=True)
+        with Quiver(Parts(load_settings(data=data), encoders)) as quiver, measured() as load:
+            report = quiver.ingest(*photos, collection="bench")
+        if report.indexed != said.photos:
+            raise SystemExit(f"{report.indexed} of {said.photos} indexed: {report.refused} {report.failures}")
+        n = said.photos
+        rounds.append(
+            {
+                "decode_per_s": n / decoding,
+                "encode_per_s": n / encoding,
+                "roofline_per_s": n / (decoding + encoding),
+                "pipeline_per_s": n / load.wall,
+                "share": (decoding + encoding) / load.wall,
+                "cores_of_others": load.others,
+            }
+        )
+        print(
+            f"round {number + 1}: " + "  ".join(f"{name} {value:.2f}" for name, value in rounds[-1].items()), flush=True
+        )
+    median = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+    print(f"\n{said.photos} photos, {cores()} cores, median of {said.rounds} rounds")
+    for name, value in median.items():
+        print(f"  {name:16} {value:8.2f}")
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(
+        json.dumps({"photos": said.photos, "cores": cores(), "median": median, "rounds": rounds}, indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
