@@ -1,8 +1,9 @@
-"""A query to hits: encode once a space, one round trip to the store, best segment an asset, fuse."""
+"""A query to hits: encode once a space, ask the store in one round trip, best segment an asset, fuse."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import NamedTuple
 from uuid import UUID
@@ -32,8 +33,9 @@ def search(request: SearchRequest, *, catalogue: Catalogue, store: VectorStore, 
     check(request.where, index.fields)
     lists, without = _lists(request, index, catalogue, store, encoder_of)
     encoded = perf_counter()
-    answers = store.search(
+    answers = _searched(
         index,
+        store,
         [
             Nearest(
                 space=one.space,
@@ -45,6 +47,7 @@ def search(request: SearchRequest, *, catalogue: Catalogue, store: VectorStore, 
             )
             for one in lists
         ],
+        request.limit,
     )
     searched = perf_counter()
     hits = _fused(lists, answers, request.limit)
@@ -117,6 +120,22 @@ def _mean(space: EmbeddingSpace, vectors: Sequence[Vector]) -> Vector:
     if space.metric is Metric.COSINE and length > 0:
         mean = mean / length
     return np.asarray(mean, np.float32)
+
+
+def _searched(index: Index, store: VectorStore, queries: Sequence[Nearest], assets: int) -> list[list[Found]]:
+    """One round trip; another only for a list that fewer assets than are wanted filled up with their segments."""
+    out: list[list[Found]] = [[] for _ in queries]
+    unfilled = dict(enumerate(queries))
+    while unfilled:
+        asked = list(unfilled.items())
+        for (at, query), answer in zip(asked, store.search(index, [query for _, query in asked]), strict=True):
+            out[at] = sorted([*out[at], *answer], key=lambda point: (-point.score, point.id.int))
+            seen = query.scope.without | {AssetId(UUID(point.payload["asset"])) for point in answer}
+            if len(answer) < query.limit or len({point.payload["asset"] for point in out[at]}) >= assets:
+                del unfilled[at]
+            else:
+                unfilled[at] = replace(query, scope=replace(query.scope, without=seen))
+    return out
 
 
 def _fused(lists: Sequence[_List], answers: Sequence[Sequence[Found]], limit: int) -> tuple[Hit, ...]:
