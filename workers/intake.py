@@ -1,4 +1,4 @@
-"""Items to registered assets: drafts in chunks, one transaction each, handed on after the commit."""
+"""Items to registered assets: drafts by the batch, one transaction each, handed on after the commit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from ingest.register import draft
 from ingest.sources.manifest import Item
 from workers.indexing import limits_of
 
-CHUNK = 64  # assets a transaction
 LONGEST_ID = 1023  # characters, as the catalogue's column
 
 
@@ -65,9 +64,8 @@ def register(
                 draft(item, blobs=parts.blobs, fields=collection.fields, limits=limits)
         intake.outcomes.update(outcome for _, outcome in done)
         pending.clear()
-        ids = [asset_id for asset_id, outcome in done if outcome is not Outcome.UNCHANGED]
-        for at in range(0, len(ids), parts.settings.batch):
-            submit(collection.name, ids[at : at + parts.settings.batch])
+        if ids := [asset_id for asset_id, outcome in done if outcome is not Outcome.UNCHANGED]:
+            submit(collection.name, ids)
         if on_progress is not None:
             on_progress(intake)
 
@@ -86,7 +84,7 @@ def register(
             intake.refused.append(Problem(item.external_id, fault.kind, str(fault)))
             continue
         pending.append((item, made))
-        if len(pending) >= CHUNK:
+        if len(pending) >= parts.settings.batch:
             commit()
     commit()
     if on_progress is not None:
