@@ -11,13 +11,11 @@ from types import TracebackType
 from typing import Any
 from uuid import UUID
 
-from core.encoders.registry import Encoders
 from core.errors import BadQuery, NoSuchAsset, NoSuchPath
 from core.fields import FieldType, parse_fields
 from core.filters import Filter
 from core.ports import Collection, Failure, Outcome, State
-from core.runtime.settings import load_settings
-from core.runtime.wiring import Parts
+from core.runtime.wiring import Parts, open_parts
 from core.types import Asset, AssetId, Content, Modality, Tenant, Text
 from ingest.decode.thumbnail import thumbnail
 from ingest.prepare import prepare
@@ -109,7 +107,7 @@ class Quiver:
 
         Raises UnknownSetting, Misconfigured.
         """
-        return cls(Parts(load_settings(data=Path(data) if data is not None else None, **settings), Encoders()))
+        return cls(open_parts(data=Path(data) if data is not None else None, **settings))
 
     def __enter__(self) -> Quiver:
         return self

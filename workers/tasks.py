@@ -9,10 +9,8 @@ from uuid import UUID
 from celery import shared_task
 from kombu.exceptions import OperationalError
 
-from core.encoders.registry import Encoders
 from core.errors import BrokerDown
-from core.runtime.settings import load_settings
-from core.runtime.wiring import Parts
+from core.runtime.wiring import Parts, open_parts
 from core.types import AssetId
 from workers.app import make_app
 from workers.indexing import index_batch
@@ -24,7 +22,7 @@ INDEX, SWEEP = "quiver.index", "quiver.sweep"
 @cache
 def parts() -> Parts:
     """The parts of this worker process, opened on the first task: after any fork."""
-    return Parts(load_settings(), Encoders())
+    return open_parts()
 
 
 @shared_task(name=INDEX)  # type: ignore[untyped-decorator]  # celery has no types

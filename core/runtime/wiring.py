@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from core.blobs.local import LocalBlobs
 from core.catalogue.sql import open_catalogue
 from core.encoders.registry import Encoders
 from core.errors import BlobsDown
 from core.ports import Blobs, Catalogue, VectorStore
-from core.runtime.settings import Settings
+from core.runtime.settings import Settings, load_settings
+
+
+def open_parts(**settings: Any) -> Parts:
+    """The parts that the environment, overridden by what is said, asks for. Raises UnknownSetting, Misconfigured."""
+    return Parts(load_settings(**settings), Encoders())
 
 
 @dataclass(frozen=True)
