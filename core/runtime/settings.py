@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ class Settings(BaseSettings):
     data: Path = Field(Path("quiver-data"), description="Folder of everything embedded: catalogue, blobs, index")
     profile: str = Field("packaged", description="Encoders of new collections")
     tenant: str = Field("default", description="Tenant of the command line and of the embedded facade")
+    collection: str = Field("default", description="Collection of the command line when none is named")
     database_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("QUIVER_DATABASE_URL", "DATABASE_URL", "database_url"),
@@ -65,14 +65,21 @@ def lane_count(settings: Settings) -> int:
     return settings.lanes or len(os.sched_getaffinity(0))
 
 
-def load_settings(environ: Mapping[str, str] | None = None, **said: Any) -> Settings:
+def load_settings(**said: Any) -> Settings:
     """Settings from the environment, overridden by what is said. Raises UnknownSetting, Misconfigured."""
     names = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
-    for name in os.environ if environ is None else environ:
+    for name in os.environ:
         if name.startswith(PREFIX) and not name.startswith("QUIVER_TEST_") and name not in names:
             raise UnknownSetting(f"{name} is no setting; there is: {', '.join(sorted(names))}")
+    for name in said:
+        if name not in Settings.model_fields:
+            raise UnknownSetting(f"{name} is no setting; there is: {', '.join(sorted(Settings.model_fields))}")
     try:
         return Settings(**{name: value for name, value in said.items() if value is not None})
     except ValidationError as exc:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors(include_input=False))
+        wrong = "; ".join(f"{_variable(str(e['loc'][0]))}: {e['msg']}" for e in exc.errors(include_input=False))
         raise Misconfigured(f"settings: {wrong}") from None  # the chained error would print secrets
+
+
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name}".upper() if name in Settings.model_fields else name
