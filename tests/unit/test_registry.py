@@ -1,0 +1,111 @@
+"""Profiles to encoders: made once, checked, and never of another model than the index was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from core.encoders import registry
+from core.encoders.checked import Checked
+from core.encoders.registry import Encoders, families
+from core.errors import MissingExtra, ModelMismatch, UnknownProfile
+from core.ports import Encoder
+from tests.doubles import ColourEncoder, WordEncoder, toy
+
+
+def colours(_argument: str) -> Sequence[Encoder]:
+    return [ColourEncoder()]
+
+
+def named(argument: str) -> Sequence[Encoder]:
+    return [ColourEncoder(space=replace(ColourEncoder().space, name=argument or "unnamed"))]
+
+
+def test_the_installed_families_are_found_by_name() -> None:
+    assert {"packaged", "clip"} <= set(families())
+
+
+def test_a_profile_is_made_once_and_shared_by_threads() -> None:
+    calls: list[str] = []
+    together = threading.Barrier(4)
+
+    def slow(argument: str) -> Sequence[Encoder]:
+        calls.append(argument)
+        threading.Event().wait(0.02)  # a second maker would come in meanwhile
+        return toy()
+
+    encoders = Encoders({"slow": slow})
+    got: list[tuple[Encoder, ...]] = []
+
+    def ask() -> None:
+        together.wait()
+        got.append(encoders.of_profile("slow"))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert calls == [""]
+    assert len({id(made) for made in got}) == 1
+
+
+def test_every_encoder_is_checked() -> None:
+    made = Encoders({"toy": toy}).of_profile("toy")
+    assert [encoder.space.name for encoder in made] == ["colour", "words"]
+    assert all(isinstance(encoder, Checked) for encoder in made)
+
+
+def test_a_profile_hands_its_argument_on_and_joins_several() -> None:
+    encoders = Encoders({"named": named, "toy": toy})
+    made = encoders.of_profile("named:/models/a:b + toy")
+    assert [encoder.space.name for encoder in made] == ["/models/a:b", "colour", "words"]
+
+
+def test_two_spaces_of_one_name_are_refused() -> None:
+    with pytest.raises(UnknownProfile, match="two spaces of one name: colour, colour"):
+        Encoders({"a": colours, "b": colours}).of_profile("a+b")
+
+
+@pytest.mark.parametrize("profile", ["nobody", "", "toy+nobody", "toy+"])
+def test_an_unknown_profile_is_refused_and_the_known_are_listed(profile: str) -> None:
+    with pytest.raises(UnknownProfile, match=r"there is no profile.*packaged.*toy"):
+        Encoders({"toy": toy}).of_profile(profile)
+
+
+def test_a_profile_whose_package_is_missing_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"far": EntryPoint("far", "no_such_package_at_all.encoders:make", registry.GROUP)}
+    monkeypatch.setattr(registry, "families", lambda: there)
+    with pytest.raises(MissingExtra, match="'far' needs the package no_such_package_at_all"):
+        Encoders().of_profile("far")
+
+
+def test_a_plug_in_is_loaded_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"mine": EntryPoint("mine", "tests.doubles:toy", registry.GROUP)}
+    monkeypatch.setattr(registry, "families", lambda: there)
+    assert [encoder.space.name for encoder in Encoders().of_profile("mine")] == ["colour", "words"]
+
+
+def test_the_encoder_of_a_space_is_the_one_that_made_it_whatever_the_space_is_called() -> None:
+    encoders = Encoders({"toy": toy})
+    renamed = replace(WordEncoder().space, name="renamed since")
+    assert encoders.of_space("toy", renamed).space.name == "words"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda space: replace(space, revision="2"),
+        lambda space: replace(space, dim=5),
+        lambda space: replace(space, recipe="other"),
+        lambda space: replace(space, head="aligned"),
+    ],
+)
+def test_another_model_than_the_indexs_is_a_mismatch(change: Callable[..., ColourEncoder]) -> None:
+    encoders = Encoders({"toy": toy})
+    with pytest.raises(ModelMismatch, match=r"the index holds colour of toy.*install the model that wrote it"):
+        encoders.of_space("toy", change(ColourEncoder().space))  # type: ignore[arg-type]  # a changed space
