@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -81,7 +82,7 @@ def test_a_batch_that_fails_is_partly_written(shard):
     """In an order of its own: five batches, since a bad point that happens to come first stops all of one."""
     for batch in range(5):
         points = [point(at=str(UUID(int=100 * batch + n))) for n in range(1, 21)]
-        raised(lambda points=points: upsert(shard, *points, point((1.0, 0.0, 0.0), at=B)))
+        raised(partial(upsert, shard, *points, point((1.0, 0.0, 0.0), at=B)))
     assert 0 < count(shard) < 100
 
 

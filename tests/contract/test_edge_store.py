@@ -192,6 +192,14 @@ def test_an_index_bricked_by_its_log_is_recovered_and_named(store, monkeypatch, 
     assert 4 in numbers(store)
 
 
+def test_a_vector_of_an_unknown_space_never_reaches_the_log(store, monkeypatch):
+    """It would leave a phantom point behind when the log is replayed."""
+    monkeypatch.setattr(store, "_update", lambda *_: pytest.fail("it reached the engine"))
+    other = replace(WORDS, revision="r2")
+    with pytest.raises(ModelMismatch, match="reindex"):
+        store.upsert(replace(INDEX, spaces=(other,)), make_points([make_asset()], {other: [unit(1, 0, 0, 0)]}))
+
+
 def edge_column(*vectors: Sparse):
     return make_points([make_asset()], {TERMS: list(vectors)}).columns[TERMS]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 from qdrant_client import QdrantClient
 
 from core.errors import BadPoint, Conflict, ModelMismatch, NoSuchCollection
-from core.fields import FieldType
-from core.filters import Eq, check, matches
+from core.fields import FieldType, normal_metadata
+from core.filters import Eq, GeoBox, GeoRadius, Not, Range, check, matches
 from core.points import Column, Nearest, Points, Scope, payload, point_id
 from core.ports import Index, IndexState, VectorStore
 from core.spaces import Metric, Sparse
@@ -38,6 +39,7 @@ WORDS = make_space()
 DOTS = make_space("dots", 2, metric=Metric.DOT)
 TERMS = make_space("terms", 1000, metric=Metric.DOT, sparse=True)
 T = Scope(tenant=Tenant("t"))
+MOMENT = datetime(2026, 1, 1, 12, 0, 0, 1, UTC)
 
 
 def open_store(kind: str, root: Path) -> VectorStore:
@@ -245,6 +247,33 @@ def test_a_filter_narrows_search_and_count(store, index):
     assert sorted(found(store, index, near(where=where))) == [1, 2]
     assert store.count(index, T, where) == 2
     assert store.count(index, T, Eq("a_bool", False)) == 1
+
+
+CORNER = {"lat": 10.0, "lon": 20.0}
+
+
+@pytest.mark.parametrize(
+    ("where", "held"),
+    [
+        (GeoBox("a_geo", 10, 20, 11, 21), CORNER),
+        (GeoBox("a_geo", 9, 19, 10, 20), CORNER),
+        (GeoBox("a_geo", 10, 20, 10, 20), CORNER),
+        (GeoBox("a_geo", -90, -180, 90, 180), {"lat": 90, "lon": -180}),
+        (GeoBox("a_geo", -90, -180, 90, 180), {"lat": -90, "lon": 180}),
+        (GeoRadius("a_geo", 10, 20, 0), CORNER),
+        (Range("a_datetime", gte=MOMENT, lte=MOMENT), MOMENT),
+        (Range("a_float", gte=0, lte=0), -0.0),
+        (Range("a_float", gt=0), 5e-324),
+        (Range("a_integer", gt=2**53 - 1.5), 2**53),
+        (Range("a_integer", lt=1.5, gt=0.5), 1),
+    ],
+)
+def test_what_lies_on_the_very_edge_of_a_condition_is_within_it(store, index, where, held):
+    metadata = normal_metadata(FIELDS, {where.field: held})
+    assert matches(where, metadata)
+    put(store, index, 1, metadata=metadata)
+    assert store.count(index, T, where) == 1
+    assert store.count(index, T, Not(where)) == 0
 
 
 def test_points_of_an_asset_come_back_with_their_vectors_by_ordinal(store, index):
