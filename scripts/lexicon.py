@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scripts.wordnet import Nouns
@@ -45,7 +45,7 @@ def concepts(nouns: Nouns, classes: Sequence[int]) -> Concepts:
     return Concepts(nodes, tuple(tuple(under[node]) for node in nodes))
 
 
-def _nearest(nouns: Nouns, synset: int, among: Mapping[int, int]) -> list[int]:
+def _nearest(nouns: Nouns, synset: int, among: Container[int]) -> list[int]:
     level, seen = [synset], {synset}
     while level:
         if found := [s for s in level if s in among]:
@@ -67,10 +67,10 @@ def english(nouns: Nouns, of: Concepts) -> Weights:
         weights: dict[int, float] = {}
         seen = [synset for synset in senses if PHYSICAL in nouns.ancestors(synset)]
         for rank, synset in enumerate(seen, 1):
+            exact = synset in index
+            weight = (1.0 if exact else BELOW) / rank
             for node in _nearest(nouns, synset, index):
-                size, exact = len(of.leaves[index[node]]), synset in index
-                weight = (1.0 if exact else BELOW) / rank
-                if weight >= FAINT and (exact or FEWEST <= size <= MOST):
+                if weight >= FAINT and (exact or FEWEST <= len(of.leaves[index[node]]) <= MOST):
                     weights[index[node]] = max(weights.get(index[node], 0.0), weight)
         if weights and (" " not in lemma or max(weights.values()) > BELOW or _common(nouns, lemma, senses)):
             out[lemma] = weights

@@ -61,7 +61,7 @@ def unit(vector: Sparse) -> Sparse:
 
 @dataclass(frozen=True)
 class ConceptsEncoder:
-    """Pictures by the square root of P(node), texts by the nodes that their words name."""
+    """Pictures by the probability of each node, texts by the nodes that their words name."""
 
     trunk: Trunk
     pixels = 260
@@ -76,25 +76,26 @@ class ConceptsEncoder:
             dim=COUNT,
             metric=Metric.DOT,
             modalities=frozenset({Modality.TEXT, Modality.IMAGE}),
-            recipe=f"{RECIPE}; sqrt P(node) >= {FAINT} at temperature {TEMPERATURE}; longest match of words",
+            recipe=f"image: {RECIPE}, P(node) >= {FAINT} at temperature {TEMPERATURE}; text: longest match of words",
             sparse=True,
         )
 
     def encode(self, contents: Sequence[Content]) -> list[Sparse]:
-        """Pictures: sqrt P(node). Texts: what they name and all it is a kind of, of unit length; perhaps empty."""
+        """Pictures: P(node). Texts: what they name and all it is a kind of, of unit length; perhaps empty."""
         seen = iter(self._pictures([c for c in contents if isinstance(c, Image)]))
         return [next(seen) if isinstance(c, Image) else self._text(c) for c in contents]
 
     def encode_query(self, query: Content) -> Sparse:
-        """Pictures: sqrt P(node) times its information, so that what is rare decides. Texts: what they name."""
+        """Pictures: P(node). Texts: what they name. Each node times its information, so that what is rare decides; of
+        unit length; perhaps empty."""
         match query:
             case Image():
                 found = self._pictures([query])[0]
-                return unit(Sparse(found.indices, found.values * information()[found.indices]))
             case Text(value):
-                return unit(sparse(_sum(concepts_of(lexicon(), value))))
+                found = sparse(_sum(concepts_of(lexicon(), value)))
             case _:
                 raise NoSpaceFor("the concepts space embeds texts and images")
+        return unit(Sparse(found.indices, found.values * information()[found.indices]))
 
     def _pictures(self, images: Sequence[Image]) -> list[Sparse]:
         if not images:
@@ -103,7 +104,7 @@ class ConceptsEncoder:
         rows = []
         for row in likely:
             (kept,) = np.nonzero(row >= FAINT)
-            rows.append(Sparse(kept.astype(np.uint32), np.sqrt(row[kept])))
+            rows.append(Sparse(kept.astype(np.uint32), row[kept]))
         return rows
 
     def _text(self, content: Content) -> Sparse:

@@ -25,6 +25,7 @@ from core.spaces import EmbeddingSpace, Metric
 from core.types import Content, Image, Modality, Text
 
 TEMPERATURE = 2.0
+LIKELIEST = 20  # classes that a picture is placed by
 
 Float = NDArray[np.float32]
 
@@ -43,8 +44,9 @@ def centred(rows: Float, mean: Float) -> Float:
 
 
 def mixed(logits: Float, labels: Float) -> Float:
-    """f32 (n, 512), unit rows: label embeddings, (1000, 512), weighted by the probability of their class (ConSE)."""
-    rows = softmax(logits, TEMPERATURE) @ labels
+    """f32 (n, 512), unit rows: embeddings of the likeliest labels, of (1000, 512), weighted by probability (ConSE)."""
+    least = np.partition(logits, -LIKELIEST, axis=1)[:, -LIKELIEST, None]
+    rows = softmax(np.where(logits >= least, logits, -np.inf), TEMPERATURE) @ labels
     out: Float = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return out
 
@@ -67,7 +69,8 @@ class ConceptEncoder:
             dim=DIM,
             metric=Metric.COSINE,
             modalities=frozenset({Modality.TEXT, Modality.IMAGE}),
-            recipe=f"text: {TEXT_RECIPE}; image: {RECIPE}, temperature {TEMPERATURE}; each less its frozen mean",
+            recipe=f"text: {TEXT_RECIPE}; image: {RECIPE}, {LIKELIEST} classes at temperature {TEMPERATURE}; "
+            "each less its frozen mean",
         )
 
     def encode(self, contents: Sequence[Content]) -> Float:

@@ -26,8 +26,8 @@ TRUNK = Trunk()
 CONCEPT, VISUAL, CONCEPTS = ConceptEncoder(TRUNK), VisualEncoder(TRUNK), ConceptsEncoder(TRUNK)
 
 # the first four numbers, by the versions that each test names
-TEXT_ROW = [-0.07371, 0.0645, 0.01325, 0.01524]
-IMAGE_ROW = [-0.01652, 0.06517, 0.02233, -0.01995]
+TEXT_ROW = [-0.07434, 0.06436, 0.01316, 0.01597]
+IMAGE_ROW = [-0.0606, 0.08178, -0.02152, -0.03468]
 VISUAL_ROW = [-0.01277, 0.05544, 0.07828, -0.00521]
 
 
@@ -104,19 +104,19 @@ def test_words_of_coffee_name_coffee(said: str) -> None:
     [
         ("wolves", "wolf"),
         ("A mountain bike!", "mountain bike"),
-        ("sparrow", "passerine"),
+        ("puppies", "dog"),
         ("the dog's bowl", "dog"),
-        ("飞机", "airliner"),
+        ("飞机", "airplane"),
         ("飛機", "airplane"),
         ("我的狗在跑", "dog"),
     ],
 )
 def test_a_word_names_its_concept_in_each_of_its_forms(said: str, node: str) -> None:
     found = [labels.nodes().names[n] for part in concepts_of(labels.lexicon(), said) for n in part]
-    assert node in found or (node == "airliner" and "airplane" in found)
+    assert node in found
 
 
-@pytest.mark.parametrize("said", ["", "!?", "马上", "as in it was", "的", "🙂"])
+@pytest.mark.parametrize("said", ["", "!?", "马上", "as in it was", "的", "scissors", "🙂"])
 def test_what_names_no_concept_is_an_empty_vector(said: str) -> None:
     assert len(CONCEPTS.encode_query(Text(said))) == 0
     assert len(CONCEPTS.encode([Text(said)])[0]) == 0
@@ -124,7 +124,7 @@ def test_what_names_no_concept_is_an_empty_vector(said: str) -> None:
 
 def test_a_document_about_a_kind_is_found_by_what_it_is_a_kind_of() -> None:
     (poodle,) = CONCEPTS.encode([Text("my poodle")])
-    assert {"poodle", "dog", "mammal"} <= set(names(poodle)) or {"dog"} <= set(names(poodle))
+    assert {"poodle", "dog", "mammal"} <= set(names(poodle))
 
 
 def test_a_node_is_as_probable_as_the_classes_under_it_together() -> None:
