@@ -10,10 +10,10 @@ from uuid import UUID
 
 import numpy as np
 
-from core.errors import BadQuery, NoSpaceFor
+from core.errors import BadQuery, IndexDrifted, NoSpaceFor, NoSuchCollection
 from core.filters import check
 from core.points import Found, Nearest, Scope, span_of
-from core.ports import Catalogue, EncoderOf, Index, VectorStore
+from core.ports import Catalogue, EncoderOf, Index, State, VectorStore
 from core.spaces import EmbeddingSpace, Metric, Sparse, Vector
 from core.types import AssetId, Digest, Modality
 from retrieval.fusion import rrf
@@ -27,28 +27,28 @@ class _List(NamedTuple):
 
 
 def search(request: SearchRequest, *, catalogue: Catalogue, store: VectorStore, encoder_of: EncoderOf) -> Answer:
-    """Raises NoSuchCollection, NoSuchAsset, BadFilter, BadQuery, NoSpaceFor, StoreDown."""
+    """Raises NoSuchCollection, NoSuchAsset, BadFilter, BadQuery, NoSpaceFor, StoreDown, IndexDrifted."""
     began = perf_counter()
     index = catalogue.serving(request.collection)
     check(request.where, index.fields)
     lists, without = _lists(request, index, catalogue, store, encoder_of)
     encoded = perf_counter()
-    answers = _searched(
-        index,
-        store,
-        [
-            Nearest(
-                space=one.space,
-                vector=one.vector,
-                scope=Scope(tenant=request.tenant, modalities=frozenset({one.modality}), without=without),
-                where=request.where,
-                limit=max(50, 3 * request.limit),
-                exact=request.exact,
-            )
-            for one in lists
-        ],
-        request.limit,
-    )
+    queries = [
+        Nearest(
+            space=one.space,
+            vector=one.vector,
+            scope=Scope(tenant=request.tenant, modalities=frozenset({one.modality}), without=without),
+            where=request.where,
+            limit=max(50, 3 * request.limit),
+            exact=request.exact,
+        )
+        for one in lists
+    ]
+    try:
+        answers = _searched(index, store, queries, request.limit)
+    except NoSuchCollection as exc:
+        _must_be_empty(request, catalogue, exc)
+        answers = [[] for _ in queries]
     searched = perf_counter()
     hits = _fused(lists, answers, request.limit)
     return Answer(
@@ -72,7 +72,10 @@ def _lists(
     if isinstance(request.query, Like):
         asset = catalogue.asset(request.tenant, request.collection, request.query.asset)
         without = frozenset({asset.id})
-        vectors = _stored(index, store, asset.id)
+        try:
+            vectors = _stored(index, store, asset.id)
+        except NoSuchCollection as exc:
+            _must_be_empty(request, catalogue, exc)
         if not vectors:
             raise BadQuery(f"{asset.external_id!r} is not indexed yet: wait for it, or see `quiver status`")
     else:
@@ -92,6 +95,15 @@ def _lists(
             f"no space of {request.collection!r} compares this query with {', '.join(sorted(request.modalities))}"
         )
     return wanted, without
+
+
+def _must_be_empty(request: SearchRequest, catalogue: Catalogue, missing: NoSuchCollection) -> None:
+    """The store has no such index. It is made when the first asset is indexed: until then there is nothing to find."""
+    if indexed := catalogue.counts(request.tenant, request.collection)[State.INDEXED]:
+        raise IndexDrifted(
+            f"{indexed} assets of {request.collection!r} are indexed by the catalogue, but the store has no index of "
+            "theirs: restore the store's data, or ingest into another collection"
+        ) from missing
 
 
 def _stored(index: Index, store: VectorStore, asset: AssetId) -> list[tuple[EmbeddingSpace, Vector]]:

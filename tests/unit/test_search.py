@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from core.errors import BadFilter, BadQuery, NoSpaceFor, NoSuchAsset, NoSuchCollection
+from core.errors import BadFilter, BadQuery, IndexDrifted, NoSpaceFor, NoSuchAsset, NoSuchCollection
 from core.fields import FieldType
 from core.filters import And, Eq, Filter, Not, Range, TextMatch
 from core.points import Nearest, Scope
@@ -301,6 +301,22 @@ def test_a_hit_needs_no_second_look_up(world: World) -> None:
 
 def test_an_empty_collection_answers_with_nothing(world: World) -> None:
     assert world.names("red") == []
+
+
+def test_before_the_first_asset_is_indexed_there_is_nothing_to_find_and_no_error(world: World) -> None:
+    world.add({"new.txt": "red"}, index=False)
+    world.parts.__dict__["store"] = MemoryStore()
+    assert world.names("red") == []
+    with pytest.raises(BadQuery, match="not indexed yet"):
+        world.ask(Like("new.txt"))
+
+
+@pytest.mark.parametrize("query", ["red", Like("red.txt")])
+def test_an_index_that_was_lost_is_not_taken_for_an_empty_one(world: World, query: str | Like) -> None:
+    world.add(WORDS)
+    world.parts.__dict__["store"] = MemoryStore()
+    with pytest.raises(IndexDrifted, match="3 assets of 'c' are indexed"):
+        world.ask(query)
 
 
 @pytest.mark.parametrize("text", ["", "  \n\t", "\u3000"])
