@@ -172,13 +172,24 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Claim:
     """A lease on an asset: who holds the token may index it until the lease ends."""
 
     asset: Asset
     token: str
     attempt: int  # counted before work starts: 1 on the first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the catalogue says of an asset and an index, for reconciling the two."""
+
+    asset: Asset
+    removed: bool
+    leased: bool
+    generation: int | None  # of the receipt; None: there is none
+    points: int  # that the receipt speaks of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,9 +273,10 @@ class Catalogue(Protocol):
         Counts the attempt. Two workers never hold the same asset."""
         ...
 
-    def sign(self, index: Index, claims: Sequence[Claim]) -> dict[AssetId, int | None]:
-        """Write receipts for claims whose lease and generation still hold. For the others: the generation below which
-        their points are to be forgotten (None: all, the asset is gone), as `VectorStore.forget` takes it."""
+    def sign(self, index: Index, written: Mapping[Claim, int]) -> dict[AssetId, int | None]:
+        """Write receipts for claims whose lease and generation still hold, with how many points each has. For the
+        others: the generation below which their points are to be forgotten (None: all, the asset is gone), as
+        `VectorStore.forget` takes it."""
         ...
 
     def finish(self, claims: Sequence[Claim]) -> None:
@@ -318,6 +330,20 @@ class Catalogue(Protocol):
 
     def uses(self, digest: Digest) -> bool:
         """Whether any asset, removed ones included, has these bytes."""
+        ...
+
+    def standings(self, index: Index, ids: Sequence[AssetId]) -> list[Standing]:
+        """Those of these assets that have a row, removed ones included."""
+        ...
+
+    def signed(
+        self, index: Index, *, after: AssetId | None = None, limit: int = 1000
+    ) -> list[tuple[AssetId, int, int]]:
+        """A page of receipts by asset: id, generation, points."""
+        ...
+
+    def strike(self, index: Index, wrong: Mapping[AssetId, int]) -> int:
+        """Take back receipts that are still of that generation, so that the assets are indexed again; how many."""
         ...
 
     def close(self) -> None:

@@ -144,7 +144,7 @@ def _write(parts: Parts, collection: Collection, index: Index, prepared: Prepare
             parts.store.forget(index, older)
         parts.store.flush(index)
     with tally.timed("commit"):
-        refused = parts.catalogue.sign(index, claims)
+        refused = parts.catalogue.sign(index, {claim: len(segments) for claim, segments in written})
     if refused:
         with tally.timed("upsert"):
             parts.store.forget(index, refused)  # a late writer takes its points back

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -88,13 +88,19 @@ def claim(
     return [Claim(asset=asset, token=token, attempt=got[asset.id]) for asset in wanted.values() if asset.id in got]
 
 
-def sign(conn: Connection, index: Index, claims: Sequence[Claim]) -> dict[AssetId, int | None]:
+def sign(conn: Connection, index: Index, written: Mapping[Claim, int]) -> dict[AssetId, int | None]:
     """Port: `Catalogue.sign`."""
     refused: dict[AssetId, int | None] = {}
-    for chunk in rows.chunks(list(claims), 500):
+    for chunk in rows.chunks(list(written), 500):
         ids, tokens = [c.asset.id for c in chunk], sorted({c.token for c in chunk})
         holds = (
-            select(assets.c.id, literal(index.id), assets.c.generation, literal(now(), receipts.c.signed_at.type))
+            select(
+                assets.c.id,
+                literal(index.id),
+                assets.c.generation,
+                case({c.asset.id: written[c] for c in chunk}, value=assets.c.id),
+                literal(now(), receipts.c.signed_at.type),
+            )
             .join(leases, leases.c.asset_id == assets.c.id)
             .where(
                 assets.c.id.in_(ids),
@@ -104,10 +110,10 @@ def sign(conn: Connection, index: Index, claims: Sequence[Claim]) -> dict[AssetI
                 assets.c.generation == case({c.asset.id: c.asset.generation for c in chunk}, value=assets.c.id),
             )
         )
-        new = insert_for(conn)(receipts).from_select(["asset_id", "index_id", "generation", "signed_at"], holds)
+        columns = ["asset_id", "index_id", "generation", "points", "signed_at"]
+        new = insert_for(conn)(receipts).from_select(columns, holds)
         put = new.on_conflict_do_update(
-            index_elements=["asset_id", "index_id"],
-            set_={"generation": new.excluded.generation, "signed_at": new.excluded.signed_at},
+            index_elements=columns[:2], set_={name: new.excluded[name] for name in columns[2:]}
         ).returning(receipts.c.asset_id)
         signed = set(conn.execute(put).scalars())
         conn.execute(delete(failures).where(failures.c.asset_id.in_(signed)))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from sqlalchemy import Engine, exists, select
 
-from core.catalogue import assets, leases, rows, tables
+from core.catalogue import assets, leases, receipts, rows, tables
 from core.catalogue.engine import make_engine, migrate, now, reading, writing
 from core.errors import Conflict, NoSuchCollection
-from core.ports import Claim, Collection, Draft, Failure, Index, IndexState, Outcome, State
+from core.ports import Claim, Collection, Draft, Failure, Index, IndexState, Outcome, Standing, State
 from core.types import Asset, AssetId, Digest, Tenant
 
 
@@ -126,10 +126,10 @@ class SqlCatalogue:
             leases.quarantine(conn, self._max_attempts)
             return leases.claim(conn, collection, worker, lease, limit, ids)
 
-    def sign(self, index: Index, claims: Sequence[Claim]) -> dict[AssetId, int | None]:
+    def sign(self, index: Index, written: Mapping[Claim, int]) -> dict[AssetId, int | None]:
         """Port."""
         with writing(self.engine) as conn:
-            return leases.sign(conn, index, claims)
+            return leases.sign(conn, index, written)
 
     def finish(self, claims: Sequence[Claim]) -> None:
         """Port."""
@@ -195,6 +195,23 @@ class SqlCatalogue:
         """Port."""
         with reading(self.engine) as conn:
             return bool(conn.execute(select(exists().where(tables.assets.c.digest == digest))).scalar_one())
+
+    def standings(self, index: Index, ids: Sequence[AssetId]) -> list[Standing]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return receipts.standings(conn, index, ids)
+
+    def signed(
+        self, index: Index, *, after: AssetId | None = None, limit: int = 1000
+    ) -> list[tuple[AssetId, int, int]]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return receipts.signed(conn, index, after, limit)
+
+    def strike(self, index: Index, wrong: Mapping[AssetId, int]) -> int:
+        """Port."""
+        with writing(self.engine) as conn:
+            return receipts.strike(conn, index, wrong)
 
     def close(self) -> None:
         """Port."""

@@ -96,6 +96,7 @@ receipts = Table(
     Column("asset_id", ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True),
     Column("index_id", ForeignKey("indexes.id", ondelete="CASCADE"), primary_key=True),
     Column("generation", Integer, nullable=False),
+    Column("points", Integer, nullable=False),
     Column("signed_at", Moment, nullable=False),
     Index("ix_receipts_index_id", "index_id"),
 )

@@ -87,6 +87,7 @@ def upgrade() -> None:
     sa.Column('asset_id', sa.Uuid(), nullable=False),
     sa.Column('index_id', sa.String(length=127), nullable=False),
     sa.Column('generation', sa.Integer(), nullable=False),
+    sa.Column('points', sa.Integer(), nullable=False),
     sa.Column('signed_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['asset_id'], ['assets.id'], name=op.f('fk_receipts_asset_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['index_id'], ['indexes.id'], name=op.f('fk_receipts_index_id'), ondelete='CASCADE'),

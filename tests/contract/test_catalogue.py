@@ -62,7 +62,7 @@ def add(catalogue: SqlCatalogue, *drafts: Draft, tenant: Tenant = ME) -> list[As
 def index_all(catalogue: SqlCatalogue, *, lease: timedelta = LEASE) -> int:
     claims = catalogue.claim("c", worker="w", lease=lease, limit=100)
     for index in catalogue.indexes("c"):
-        assert catalogue.sign(index, claims) == {}
+        assert catalogue.sign(index, dict.fromkeys(claims, 1)) == {}
     catalogue.finish(claims)
     return len(claims)
 
@@ -120,7 +120,7 @@ def test_what_is_missing_is_what_an_index_has_no_receipt_of(catalogue: SqlCatalo
     ids = add(catalogue, draft("a"), draft("b"))
     assert set(catalogue.missing("c", limit=10)) == set(ids)
     claims = catalogue.claim("c", worker="w", lease=LEASE, limit=1)
-    catalogue.sign(catalogue.serving("c"), claims)
+    catalogue.sign(catalogue.serving("c"), dict.fromkeys(claims, 1))
     catalogue.finish(claims)
     assert [*catalogue.missing("c", limit=10), claims[0].asset.id] in ([*ids], [*reversed(ids)])
     assert (catalogue.counts(ME, "c")[State.INDEXED], catalogue.counts(ME, "c")[State.PENDING]) == (1, 1)
@@ -219,7 +219,7 @@ def test_a_stale_worker_cannot_sign_and_is_told_what_to_forget(catalogue: SqlCat
     catalogue.remove(ME, "c", [ids[1]])
     [stolen] = catalogue.claim("c", worker="thief", lease=LEASE, limit=1, ids=[ids[2]])
     assert stolen.attempt == 2
-    refused = catalogue.sign(catalogue.serving("c"), claims)
+    refused = catalogue.sign(catalogue.serving("c"), dict.fromkeys(claims, 1))
     assert refused == {ids[0]: 2, ids[1]: 2, ids[2]: 1}
     assert catalogue.state(catalogue.asset(ME, "c", "fine")) is State.INDEXED
     catalogue.release(claims)
@@ -231,7 +231,7 @@ def test_a_purged_asset_has_all_its_points_forgotten_by_a_late_worker(catalogue:
     claims = catalogue.claim("c", worker="w", lease=timedelta(0), limit=1)
     catalogue.remove(ME, "c", [asset_id])
     catalogue.purge(catalogue.removed(limit=10))
-    assert catalogue.sign(catalogue.serving("c"), claims) == {asset_id: None}
+    assert catalogue.sign(catalogue.serving("c"), dict.fromkeys(claims, 1)) == {asset_id: None}
 
 
 def test_a_failure_of_an_older_generation_says_nothing_of_the_newer(catalogue: SqlCatalogue) -> None:
@@ -314,3 +314,26 @@ def test_tables_that_were_never_made_say_what_to_run(tmp_path: Path) -> None:
 def test_an_unknown_asset_id_is_not_there(catalogue: SqlCatalogue) -> None:
     with pytest.raises(NoSuchAsset):
         catalogue.asset(ME, "c", AssetId(uuid4()))
+
+
+def test_receipts_can_be_read_in_pages_and_struck_by_generation(catalogue: SqlCatalogue) -> None:
+    ids = add(catalogue, *(draft(f"{i}") for i in range(5)))
+    index_all(catalogue)
+    index = catalogue.serving("c")
+    pages = [catalogue.signed(index, limit=3)]
+    pages.append(catalogue.signed(index, after=pages[0][-1][0], limit=3))
+    assert [row for page in pages for row in page] == [(asset_id, 1, 1) for asset_id in sorted(ids)]
+    assert catalogue.strike(index, {ids[0]: 2, ids[1]: 1}) == 1
+    assert catalogue.missing("c", limit=10) == [ids[1]]
+
+
+def test_a_standing_says_what_the_catalogue_knows_of_an_asset(catalogue: SqlCatalogue) -> None:
+    ids = add(catalogue, draft("signed"), draft("removed"), draft("new"))
+    claims = catalogue.claim("c", worker="w", lease=LEASE, limit=1, ids=[ids[0]])
+    catalogue.sign(catalogue.serving("c"), dict.fromkeys(claims, 7))
+    catalogue.remove(ME, "c", [ids[1]])
+    said = {s.asset.external_id: s for s in catalogue.standings(catalogue.serving("c"), [*ids, AssetId(uuid4())])}
+    assert (said["signed"].generation, said["signed"].points, said["signed"].leased) == (1, 7, True)
+    assert (said["removed"].generation, said["removed"].removed) == (None, True)
+    assert (said["new"].generation, said["new"].removed, said["new"].leased) == (None, False, False)
+    assert len(said) == 3
