@@ -299,8 +299,16 @@ class Catalogue(Protocol):
         """Record the failure and release, if the lease and generation still hold."""
         ...
 
-    def failures(self, tenant: Tenant, collection: str, *, limit: int = 100) -> list[Failure]:
-        """Those of present generations, newest first."""
+    def failures(
+        self,
+        tenant: Tenant,
+        collection: str,
+        *,
+        kind: str | None = None,
+        before: datetime | None = None,
+        limit: int = 100,
+    ) -> list[Failure]:
+        """Those of present generations, newest first; of one kind, or last tried before a moment."""
         ...
 
     def forgive(self, tenant: Tenant, collection: str, ids: Sequence[AssetId] | None = None) -> int:

@@ -1,7 +1,8 @@
 """Quiver: multimodal ingestion and vector search for Qdrant, with a catalogue that provably agrees with the index."""
 
 from core.errors import Fault, Misconfigured, Refused, Unavailable
-from quiver.facade import AssetView, CollectionStatus, IngestReport, Progress, Quiver, Removed
+from quiver.facade import Quiver
+from quiver.reports import AssetView, CollectionStatus, IngestReport, Progress, Removed
 from retrieval.request import Answer, Hit, Match
 
 __version__ = "0.1.0"

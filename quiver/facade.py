@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -12,86 +12,28 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import BadQuery, NoSuchAsset, NoSuchPath
-from core.fields import FieldType, parse_fields
+from core.fields import parse_fields
 from core.filters import Filter
-from core.ports import Collection, Failure, Outcome, State
+from core.ports import Collection, Failure, Outcome
 from core.runtime.wiring import Parts, open_parts
-from core.types import Asset, AssetId, Content, Modality, Tenant, Text
+from core.types import AssetId, Content, Modality, Tenant, Text
 from ingest.decode.thumbnail import thumbnail
 from ingest.prepare import prepare
 from ingest.sniff import sniff
 from ingest.sources.paths import items
+from quiver.reports import AssetView, CollectionStatus, IngestReport, Progress, Removed
 from quiver.sheet import contact_sheet
 from retrieval.expression import parse
 from retrieval.request import Answer, Hit, Like, SearchRequest
 from retrieval.search import search
 from workers.collections import ensure
 from workers.indexing import Tally, limits_of
-from workers.intake import Intake, Problem, register
+from workers.intake import Intake, register
 from workers.lanes import Lanes
+from workers.reconcile import Drift, reconcile
 from workers.removal import remove
 
 PathLike = str | Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where an ingest stands."""
-
-    total: int
-    registered: int
-    to_index: int  # new or changed so far
-    indexed: int
-    failed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestReport:
-    """What an ingest did. `failures` are all of the collection's: an unchanged bad file is reported again."""
-
-    added: int
-    changed: int
-    unchanged: int
-    indexed: int
-    enqueued: bool  # workers do the rest
-    refused: tuple[Problem, ...]
-    failures: tuple[Failure, ...]
-    seconds: float
-    stages: Mapping[str, float] = field(default_factory=dict)  # seconds of all lanes together
-
-    @property
-    def ok(self) -> bool:
-        """Nothing was refused and nothing failed."""
-        return not self.refused and not self.failures
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollectionStatus:
-    """A collection: what was declared, which models judge it, how many assets are in each state."""
-
-    name: str
-    profile: str
-    fields: Mapping[str, FieldType]
-    encoders: Mapping[str, str]  # space to model
-    counts: Mapping[State, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetView:
-    """An asset, its state, why it failed if it did, and where its bytes lie."""
-
-    asset: Asset
-    state: State
-    failure: Failure | None
-    path: Path | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
-    """What a removal did; ids that are not there are named, not hidden."""
-
-    removed: int
-    unknown: tuple[str, ...]
 
 
 class Quiver:
@@ -281,9 +223,45 @@ class Quiver:
             path=self._parts.blobs.path(asset.digest),
         )
 
-    def failures(self, collection: str, *, limit: int = 1000) -> list[Failure]:
-        """What could not be indexed, and why, newest first."""
-        return self._parts.catalogue.failures(self._tenant, collection, limit=limit)
+    def failures(
+        self, collection: str, *, kind: str | None = None, older_than: timedelta | None = None, limit: int = 1000
+    ) -> list[Failure]:
+        """What could not be indexed, and why, newest first; of one class, or last tried so long ago."""
+        self._parts.catalogue.collection(collection)
+        before = None if older_than is None else datetime.now(UTC) - older_than
+        return self._parts.catalogue.failures(self._tenant, collection, kind=kind, before=before, limit=limit)
+
+    def retry(
+        self, collection: str, *keys: str | UUID, kind: str | None = None, older_than: timedelta | None = None
+    ) -> int:
+        """Try failed assets again: those named, or all of a class and age; how many. Indexes them unless workers do."""
+        ids = self._failed(collection, keys, kind, older_than)
+        struck = self._parts.catalogue.forgive(self._tenant, collection, ids)
+        if self._parts.settings.broker_url is None:
+            self.sweep()
+        return struck
+
+    def discard(
+        self, collection: str, *keys: str | UUID, kind: str | None = None, older_than: timedelta | None = None
+    ) -> int:
+        """Give failed assets up: remove those named, or all of a class and age; how many."""
+        return remove(self._parts, self._tenant, collection, self._failed(collection, keys, kind, older_than))
+
+    def _failed(
+        self, collection: str, keys: Sequence[str | UUID], kind: str | None, older_than: timedelta | None
+    ) -> list[AssetId]:
+        found = self.failures(collection, kind=kind, older_than=older_than, limit=1_000_000)
+        named = {self._parts.catalogue.asset(self._tenant, collection, _key(str(key))).id for key in keys}
+        return [one.asset_id for one in found if not named or one.asset_id in named]
+
+    def reconcile(
+        self, collection: str, *, repair: bool = False, on_progress: Callable[[Drift], None] | None = None
+    ) -> Drift:
+        """Compare the catalogue with the index, both ways; with `repair`, make the index agree and index what lacks."""
+        drift = reconcile(self._parts, collection, repair=repair, on_progress=on_progress)
+        if repair and self._parts.settings.broker_url is None:
+            self.sweep()
+        return drift
 
     def sweep(self) -> Tally:
         """Index, here and now, what a crash, an outage or a lost message left behind."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -213,7 +213,9 @@ def quarantine(conn: Connection, attempts: int) -> list[AssetId]:
     ]
 
 
-def failed(conn: Connection, tenant: Tenant, collection: str, limit: int) -> list[Failure]:
+def failed(
+    conn: Connection, tenant: Tenant, collection: str, kind: str | None, before: datetime | None, limit: int
+) -> list[Failure]:
     """Port: `Catalogue.failures`."""
     query = (
         select(failures, assets.c.external_id, assets.c.collection, assets.c.tenant)
@@ -222,6 +224,10 @@ def failed(conn: Connection, tenant: Tenant, collection: str, limit: int) -> lis
         .order_by(failures.c.at.desc(), failures.c.asset_id)
         .limit(limit)
     )
+    if kind is not None:
+        query = query.where(failures.c.kind == kind)
+    if before is not None:
+        query = query.where(failures.c.at < before)
     return [rows.failure(row) for row in conn.execute(query)]
 
 
@@ -230,7 +236,7 @@ def forgive(conn: Connection, tenant: Tenant, collection: str, ids: Sequence[Ass
     theirs = exists(assets.select()).where(
         assets.c.id == failures.c.asset_id, assets.c.tenant == tenant, assets.c.collection == collection
     )
-    strike = delete(failures).where(theirs)
-    if ids is not None:
-        strike = strike.where(failures.c.asset_id.in_(list(ids)))
-    return len(conn.execute(strike.returning(failures.c.asset_id)).all())
+    strike = delete(failures).where(theirs).returning(failures.c.asset_id)
+    if ids is None:
+        return len(conn.execute(strike).all())
+    return sum(len(conn.execute(strike.where(failures.c.asset_id.in_(some))).all()) for some in rows.chunks(ids, 500))

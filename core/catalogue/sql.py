@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, exists, select
 
@@ -156,10 +156,18 @@ class SqlCatalogue:
         with writing(self.engine) as conn:
             leases.fail(conn, claim, kind, message, retry_in)
 
-    def failures(self, tenant: Tenant, collection: str, *, limit: int = 100) -> list[Failure]:
+    def failures(
+        self,
+        tenant: Tenant,
+        collection: str,
+        *,
+        kind: str | None = None,
+        before: datetime | None = None,
+        limit: int = 100,
+    ) -> list[Failure]:
         """Port."""
         with reading(self.engine) as conn:
-            return leases.failed(conn, tenant, collection, limit)
+            return leases.failed(conn, tenant, collection, kind, before, limit)
 
     def forgive(self, tenant: Tenant, collection: str, ids: Sequence[AssetId] | None = None) -> int:
         """Port."""

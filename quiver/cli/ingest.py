@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from quiver.cli.app import CollectionOption, Data, Json, app, opened
 from quiver.cli.render import err, out, print_json, table
-from quiver.facade import IngestReport
-from quiver.facade import Progress as Standing
+from quiver.reports import IngestReport
+from quiver.reports import Progress as Standing
 
 SHOWN = 20  # problems listed in a terminal; --json has them all
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +13,14 @@ from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from core.types import Span
 from retrieval.request import Answer, Hit
 
 out = Console()
 err = Console(stderr=True)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
 
 
 def plain(value: Any) -> Any:
@@ -43,17 +46,17 @@ def print_json(value: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table whose cells are text, never markup."""
+    """A table whose cells are text: nothing in them is markup or reaches the terminal as a control character."""
     made = Table(box=None, header_style="bold", pad_edge=False)
     for name in columns:
         made.add_column(name, overflow="fold")
     for row in rows:
-        made.add_row(*(_escaped(cell) for cell in row))
+        made.add_row(*(_shown(cell) for cell in row))
     out.print(made)
 
 
-def _escaped(cell: object) -> str:
-    return str(cell).replace("[", r"\[")
+def _shown(cell: object) -> Text:
+    return Text(_CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", str(cell)))
 
 
 def answer_table(answer: Answer) -> None:
