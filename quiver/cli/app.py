@@ -12,7 +12,7 @@ import typer
 
 from core.errors import Defect, Fault, Misconfigured, Refused, Unavailable
 from quiver import Quiver, __version__
-from quiver.cli.render import err, out
+from quiver.cli.render import err, out, shown
 
 app = typer.Typer(
     name="quiver",
@@ -58,7 +58,7 @@ def main() -> None:
     try:
         app()
     except Fault as fault:
-        err.print(f"{fault.kind}: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
+        err.print(shown(f"{fault.kind}: {fault}"), style="red", soft_wrap=True)
         sys.exit(next(STATUS[kind] for kind in type(fault).__mro__ if kind in STATUS))
     except BrokenPipeError:
         sys.exit(141)  # the reader of our output has gone, as `head` does

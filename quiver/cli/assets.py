@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from quiver.cli.app import CollectionOption, Data, Json, app, opened
-from quiver.cli.render import err, out, print_json, table
+from quiver.cli.render import err, out, print_json, shown, table
 
 
 @app.command()
@@ -89,6 +89,6 @@ def rm(
     else:
         out.print(f"{done.removed} removed", highlight=False)
         for name in done.unknown:
-            err.print(f"there is no asset {name!r} in {collection!r}", markup=False, highlight=False)
+            err.print(shown(f"there is no asset {name!r} in {collection!r}"), soft_wrap=True)
     if done.unknown:
         raise typer.Exit(1)

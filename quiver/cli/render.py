@@ -51,11 +51,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     for name in columns:
         made.add_column(name, overflow="fold")
     for row in rows:
-        made.add_row(*(_shown(cell) for cell in row))
+        made.add_row(*(shown(cell) for cell in row))
     out.print(made)
 
 
-def _shown(cell: object) -> Text:
+def shown(cell: object) -> Text:
+    """As text for the terminal: no markup, no emoji codes, control characters spelt out."""
     return Text(_CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", str(cell)))
 
 
