@@ -25,7 +25,8 @@ import qdrant_edge as e
 
 from core.catalogue.sql import open_catalogue
 from core.points import Column, Nearest, Points, Scope, payload, point_id
-from core.ports import Collection, Encoder, Index, IndexState
+from core.ports import Encoder
+from core.records import Collection, Index, IndexState
 from core.spaces import Dense, EmbeddingSpace, Metric
 from core.stores.edge import EdgeStore
 from core.stores.edge_types import EF, request, to_filter

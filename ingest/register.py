@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 
 from core.errors import BadMetadata, Refused
 from core.fields import Fields, normal_metadata
-from core.ports import Blobs, Draft
+from core.ports import Blobs
+from core.records import Draft
 from core.types import Metadata, Modality
 from ingest.decode.text import decode_text
 from ingest.files import opened, reading

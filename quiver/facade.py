@@ -14,7 +14,7 @@ from uuid import UUID
 from core.errors import BadQuery, NoSuchAsset, NoSuchPath
 from core.fields import parse_fields
 from core.filters import Filter
-from core.ports import Collection, Failure, Outcome
+from core.records import Collection, Failure, Outcome
 from core.runtime.wiring import Parts, open_parts
 from core.types import AssetId, Content, Modality, Tenant, Text
 from ingest.decode.thumbnail import thumbnail

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.fields import FieldType
-from core.ports import Failure, State
+from core.records import Failure, State
 from core.types import Asset
 from workers.intake import Problem
 

@@ -13,7 +13,8 @@ import numpy as np
 from core.errors import BadQuery, IndexDrifted, NoSpaceFor, NoSuchCollection
 from core.filters import check
 from core.points import Found, Nearest, Scope, span_of
-from core.ports import Catalogue, EncoderOf, Index, State, VectorStore
+from core.ports import Catalogue, EncoderOf, VectorStore
+from core.records import Index, State
 from core.spaces import EmbeddingSpace, Metric, Sparse, Vector
 from core.types import AssetId, Digest, Modality
 from retrieval.fusion import rrf

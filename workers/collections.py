@@ -8,7 +8,8 @@ import re
 
 from core.errors import BadQuery, NoSuchCollection
 from core.fields import Fields
-from core.ports import Collection, Encoder, Index, IndexState
+from core.ports import Encoder
+from core.records import Collection, Index, IndexState
 from core.runtime.wiring import Parts
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")

@@ -15,7 +15,8 @@ from time import perf_counter
 
 from core.errors import CatalogueDown, Defect, Fault, NoSpaceFor, Refused
 from core.points import Column, Points, payload, point_id
-from core.ports import Claim, Collection, Encoder, Index
+from core.ports import Encoder
+from core.records import Claim, Collection, Index
 from core.runtime.wiring import Parts
 from core.spaces import EmbeddingSpace, Sparse
 from core.types import Asset, AssetId, Segment

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from core.errors import NoSpaceFor, Refused, TooLarge
-from core.ports import Collection, Draft, Outcome
+from core.records import Collection, Draft, Outcome
 from core.runtime.wiring import Parts
 from core.types import AssetId, Tenant
 from ingest.register import draft

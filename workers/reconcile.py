@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from core.points import Stored, text_words
-from core.ports import Index, Standing
+from core.records import Index, Standing
 from core.runtime.wiring import Parts
 from core.types import AssetId
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from core.ports import IndexState
+from core.records import IndexState
 from core.runtime.wiring import Parts
 from core.types import Asset, AssetId, Tenant
 

@@ -13,7 +13,7 @@ from core.catalogue import rows
 from core.catalogue.engine import now
 from core.catalogue.tables import assets, failures, receipts
 from core.errors import NoSuchAsset
-from core.ports import Draft, Outcome, State
+from core.records import Draft, Outcome, State
 from core.types import Asset, AssetId, Digest, Tenant
 
 BATCH = 100  # rows a statement: SQLite allows 32,766 parameters, PostgreSQL 65,535

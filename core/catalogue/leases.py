@@ -13,7 +13,7 @@ from core.catalogue import rows
 from core.catalogue.assets import insert_for
 from core.catalogue.engine import now
 from core.catalogue.tables import assets, failures, leases, receipts
-from core.ports import Claim, Failure, Index
+from core.records import Claim, Failure, Index
 from core.types import AssetId, Tenant
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, delete, select, tuple_
 from core.catalogue import rows
 from core.catalogue.engine import now
 from core.catalogue.tables import assets, receipts
-from core.ports import Index, Standing
+from core.records import Index, Standing
 from core.types import AssetId
 
 

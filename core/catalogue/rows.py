@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Row, and_, case, exists, or_, select
 from core.catalogue.engine import utc
 from core.catalogue.tables import assets, failures, indexes, leases, receipts
 from core.fields import FieldType
-from core.ports import Collection, Failure, Index, IndexState, State
+from core.records import Collection, Failure, Index, IndexState, State
 from core.spaces import EmbeddingSpace
 from core.types import Asset, AssetId, Digest, Modality, Tenant
 

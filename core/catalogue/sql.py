@@ -10,7 +10,7 @@ from sqlalchemy import Engine, exists, select
 from core.catalogue import assets, leases, receipts, rows, tables
 from core.catalogue.engine import make_engine, migrate, now, reading, writing
 from core.errors import Conflict, NoSuchCollection
-from core.ports import Claim, Collection, Draft, Failure, Index, IndexState, Outcome, Standing, State
+from core.records import Claim, Collection, Draft, Failure, Index, IndexState, Outcome, Standing, State
 from core.types import Asset, AssetId, Digest, Tenant
 
 

@@ -19,7 +19,7 @@ import qdrant_edge as e
 from core.errors import Conflict, Defect, Fault, StoreDown
 from core.filters import Filter
 from core.points import Found, Nearest, Points, Scope, Stored, check_points
-from core.ports import Index
+from core.records import Index
 from core.spaces import EmbeddingSpace
 from core.stores import edge_folder as folder
 from core.stores import edge_optimize

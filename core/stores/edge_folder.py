@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 import qdrant_edge as e
 
 from core.errors import IndexDrifted, NoSuchCollection
-from core.ports import Index
+from core.records import Index
 from core.stores.edge_types import config, field_indexes, is_panic
 from core.stores.guards import describe
 

@@ -14,7 +14,7 @@ from qdrant_client import models as m
 
 from core.errors import BadPoint, Defect, Fault, IndexDrifted, ModelMismatch, StoreDown, StoreLocked
 from core.points import Found, Nearest, Points, Stored
-from core.ports import Index
+from core.records import Index
 from core.spaces import Metric, Sparse, Vector
 from core.stores.guards import as_sparse, by_generation
 from core.stores.translate import payload_indexes, scoped, up_to

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.errors import BadPoint, Conflict, ModelMismatch
 from core.points import Found, Nearest, Points, check_vectors
-from core.ports import Index
+from core.records import Index
 from core.spaces import EmbeddingSpace, Sparse, Vector
 from core.types import AssetId
 

@@ -13,7 +13,7 @@ import numpy as np
 from core.errors import NoSuchCollection
 from core.filters import Filter, matches
 from core.points import Found, Nearest, Points, Scope, Stored, check_points
-from core.ports import Index
+from core.records import Index
 from core.spaces import Metric, Sparse, Vector
 from core.stores.guards import best_first, by_generation, check_held, check_query, check_same, describe
 from core.types import AssetId

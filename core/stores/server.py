@@ -17,7 +17,7 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 from core.errors import BadPoint, Conflict, Defect, Fault, Misconfigured, ModelMismatch, NoSuchCollection, StoreDown
 from core.filters import Filter
 from core.points import Found, Nearest, Points, Scope, Stored, check_points
-from core.ports import Index
+from core.records import Index
 from core.spaces import Metric, Sparse, Vector
 from core.stores.guards import as_sparse, best_first, by_generation, check_query, check_same, describe, grouped
 from core.stores.translate import of_assets, payload_indexes, scoped, up_to

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from core.catalogue.sql import SqlCatalogue, open_catalogue
 from core.errors import CatalogueDown, Conflict, NoSuchAsset, NoSuchCollection, SchemaOutdated
 from core.fields import FieldType
-from core.ports import Collection, Draft, Index, IndexState, Outcome, State
+from core.records import Collection, Draft, Index, IndexState, Outcome, State
 from core.spaces import EmbeddingSpace, Metric
 from core.types import AssetId, Digest, Modality, Tenant
 

@@ -27,7 +27,7 @@ from core.errors import (
     StoreLocked,
 )
 from core.points import Nearest, Scope
-from core.ports import Index, IndexState
+from core.records import Index, IndexState
 from core.spaces import Metric, Sparse
 from core.stores import edge, edge_optimize
 from core.stores.edge import EdgeStore

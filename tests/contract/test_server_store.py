@@ -11,7 +11,7 @@ from qdrant_client import models as m
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from core.errors import BadPoint, Conflict, Defect, Misconfigured, ModelMismatch, NoSuchCollection, StoreDown
-from core.ports import Index, IndexState
+from core.records import Index, IndexState
 from core.stores.server import ServerStore, connect, translated
 from tests.strategies import FIELDS, make_space
 

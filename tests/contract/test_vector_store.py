@@ -20,7 +20,8 @@ from core.errors import BadPoint, Conflict, ModelMismatch, NoSuchCollection
 from core.fields import FieldType, normal_metadata
 from core.filters import Eq, GeoBox, GeoRadius, Not, Range, check, matches
 from core.points import Column, Nearest, Points, Scope, payload, point_id
-from core.ports import Index, IndexState, VectorStore
+from core.ports import VectorStore
+from core.records import Index, IndexState
 from core.spaces import Metric, Sparse
 from core.stores.edge import EdgeStore
 from core.stores.memory import MemoryStore

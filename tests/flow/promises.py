@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from core.points import Scope
-from core.ports import State
+from core.records import State
 from core.runtime.wiring import Parts
 from core.types import AssetId, Tenant
 from workers.indexing import index_batch

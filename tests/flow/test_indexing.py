@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from core.errors import BlobsDown, CatalogueDown, StoreDown
 from core.fields import Fields, FieldType
 from core.points import Stored
-from core.ports import Claim, Outcome, State
+from core.records import Claim, Outcome, State
 from core.runtime.wiring import Parts
 from core.stores.memory import MemoryStore
 from core.types import AssetId, Content, Tenant

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.points import Points, Scope
-from core.ports import Claim, Index
+from core.records import Claim, Index
 from core.runtime.wiring import Parts
 from core.stores.memory import MemoryStore
 from core.types import Asset, Segment, Text

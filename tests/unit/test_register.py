@@ -25,7 +25,7 @@ from core.errors import (
     UnsupportedMedia,
 )
 from core.fields import FieldType
-from core.ports import Draft
+from core.records import Draft
 from core.types import Digest, Modality
 from ingest.limits import Limits
 from ingest.register import draft, draft_stream
