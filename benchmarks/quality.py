@@ -1,0 +1,197 @@
+"""How well the packaged profile finds photos: `python -m benchmarks.quality` writes docs/quality.md.
+
+Everything goes through `quiver.Quiver`, as a user would: ingest a folder, search. No caption, name or folder of a photo
+is indexed; they are only what the answers are judged by.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from ir_measures import AP, RR, R, Success, iter_calc, nDCG
+
+from benchmarks.categories import categories, tuning_keys
+from benchmarks.debian import NoPackage
+from benchmarks.photosets import Photo, photos
+from benchmarks.report import Row, interval, page
+from quiver import Quiver
+from retrieval.request import Answer
+
+PAGE = Path("docs/quality.md")
+COLLECTION = "photos"
+DEPTH = 10
+DEEP = 200  # hits asked for when the order of one space alone is judged
+WEAK = 0.1  # nDCG@10
+SEED = 7
+
+Judged = Mapping[str, Iterable[str]]  # query -> the keys that are right
+Ranked = Mapping[str, Sequence[str]]  # query -> keys, best first
+
+
+class Task(NamedTuple):
+    """A set of queries of one language, and what is measured of their answers."""
+
+    name: str
+    measures: tuple[Any, ...]
+    judged: Judged
+
+
+def measured(task: Task, ranked: Ranked) -> dict[str, list[float]]:
+    """Measure to its value for each query; a query with no answer counts as zero."""
+    qrels = {query: dict.fromkeys(right, 1) for query, right in task.judged.items()}
+    run = {query: {key: 1 / (1 + at) for at, key in enumerate(ranked[query])} for query in task.judged}
+    values: dict[str, dict[str, float]] = {str(m): dict.fromkeys(task.judged, 0.0) for m in task.measures}
+    for one in iter_calc(task.measures, qrels, run):
+        values[str(one.measure)][one.query_id] = one.value
+    return {name: list(held.values()) for name, held in values.items()}
+
+
+def guessed(task: Task, keys: Sequence[str]) -> dict[str, list[float]]:
+    """The same of answers in random order, twenty times."""
+    rng = np.random.default_rng(SEED)
+    out: dict[str, list[float]] = defaultdict(list)
+    for _ in range(20):
+        ranked = {query: [keys[i] for i in rng.permutation(len(keys))[:100]] for query in task.judged}
+        for name, values in measured(task, ranked).items():
+            out[name] += values
+    return dict(out)
+
+
+def by_caption(held: Iterable[Photo], caption: Callable[[Photo], str]) -> dict[str, list[str]]:
+    """Caption to the photos that have it; those without one are left out."""
+    out: dict[str, list[str]] = defaultdict(list)
+    for photo in held:
+        if said := caption(photo):
+            out[said].append(photo.key)
+    return dict(out)
+
+
+def tasks(held: Sequence[Photo]) -> list[Task]:
+    """Categories of the test part; captions, and those of them whose photos are all outside the tuning part."""
+    keys = [photo.key for photo in held]
+    tuned = tuning_keys(keys)
+    test = categories("test")
+    if both := tuned & frozenset().union(*(c.among(keys) for c in test)):
+        raise ValueError(f"relevant to a tuning query and to a test query: {sorted(both)}")
+    english = by_caption(held, lambda photo: photo.english)
+    chinese = by_caption(held, lambda photo: photo.chinese)
+    ranks = (nDCG @ DEPTH, R @ DEPTH, Success @ DEPTH)
+    ones = (Success @ 1, Success @ DEPTH, R @ DEPTH, RR)
+    out = [
+        Task("Categories, English", ranks, {c.english: c.among(keys) for c in test}),
+        Task("Categories, Chinese", ranks, {c.chinese: c.among(keys) for c in test}),
+    ]
+    for language, captions in (("English", english), ("Chinese", chinese)):
+        fresh = {said: right for said, right in captions.items() if not tuned & set(right)}
+        out += [
+            Task(f"Captions, {language}, held out", ones, fresh),
+            Task(f"Captions, {language}, all", ones, captions),
+        ]
+    return out
+
+
+def alone(answer: Answer, space: str) -> list[str]:
+    """The order that one space by itself would give."""
+    ranks = {hit.external_id: m.rank for hit in answer.hits for m in hit.matches if m.space == space}
+    return sorted(ranks, key=ranks.__getitem__)
+
+
+def text_rows(quiver: Quiver, task: Task, keys: Sequence[str]) -> tuple[list[Row], list[str]]:
+    """Random, each space alone, and what the product answers; and the queries it answers badly."""
+    fused: dict[str, list[str]] = {}
+    each: dict[str, dict[str, list[str]]] = {"concept": {}, "concepts": {}}
+    for at, query in enumerate(task.judged, 1):
+        fused[query] = [hit.external_id for hit in quiver.search(COLLECTION, query, limit=DEPTH).hits]
+        deep = quiver.search(COLLECTION, query, limit=DEEP)
+        for space, ranked in each.items():
+            ranked[query] = alone(deep, space)[:100]
+        progress(f"{task.name}: {at}/{len(task.judged)}")
+    rows = [Row("random order", interval(guessed(task, keys)))]
+    rows += [Row(f"{space} alone", interval(measured(task, ranked))) for space, ranked in each.items()]
+    values = measured(task, fused)
+    weak = [query for query, value in zip(task.judged, values.get("nDCG@10", ()), strict=False) if value < WEAK]
+    return [*rows, Row("**Quiver** (both, by RRF)", interval(values))], weak
+
+
+def image_rows(quiver: Quiver, held: Sequence[Photo]) -> tuple[list[Row], int]:
+    """Same-class AP of every photo that has a classmate in its set, asked for by likeness."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for photo in held:
+        groups[photo.folder if photo.key.startswith("tuxpaint") else f"{photo.folder}/{photo.english}"].append(
+            photo.key
+        )
+    judged = {key: [k for k in group if k != key] for group in groups.values() if len(group) > 1 for key in group}
+    task = Task("Like this photo", (AP, Success @ 1), judged)
+    each: dict[str, dict[str, list[str]]] = {"visual": {}, "concept": {}, "concepts": {}}
+    fused: dict[str, list[str]] = {}
+    for at, key in enumerate(judged, 1):
+        answer = quiver.search(COLLECTION, like=key, limit=len(held), exact=True)
+        fused[key] = [hit.external_id for hit in answer.hits]
+        for space, ranked in each.items():
+            ranked[key] = alone(answer, space)
+        progress(f"{task.name}: {at}/{len(judged)}")
+    rows = [Row("random order", interval(guessed(task, [photo.key for photo in held])))]
+    rows += [Row(f"{space} alone", interval(measured(task, ranked))) for space, ranked in each.items()]
+    return [*rows, Row("**Quiver** (all three, by RRF)", interval(measured(task, fused)))], len(judged)
+
+
+def progress(said: str) -> None:
+    """One line on the terminal, written over."""
+    if sys.stderr.isatty() or said.endswith("00"):
+        print(f"\r{said}\033[K", end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+
+
+def lay_out(held: Sequence[Photo], folder: Path) -> None:
+    """The photos as files at their keys, without a suffix: Quiver goes by content, and ids are keys."""
+    for photo in held:
+        path = folder / photo.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photo.data)
+
+
+def main() -> int:
+    """Write the page. 1 when the photos cannot be had or ingested."""
+    began = perf_counter()
+    try:
+        held = photos()
+    except NoPackage as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    keys = [photo.key for photo in held]
+    with tempfile.TemporaryDirectory() as scratch:
+        lay_out(held, Path(scratch) / "photos")
+        with Quiver.open(data=Path(scratch) / "data") as quiver:
+            report = quiver.ingest(
+                Path(scratch) / "photos",
+                collection=COLLECTION,
+                profile="packaged",
+                on_progress=lambda p: progress(f"ingest: {p.indexed}/{p.total}"),
+            )
+            if not report.ok or report.indexed != len(held):
+                print(f"{report.refused} {report.failures}", file=sys.stderr)
+                return 1
+            tables, weak = [], {}
+            for task in tasks(held):
+                rows, missed = text_rows(quiver, task, keys)
+                tables.append((f"{task.name} ({len(task.judged)} queries)", rows))
+                if nDCG @ DEPTH in task.measures:
+                    weak[task.name] = missed
+            rows, count = image_rows(quiver, held)
+            tables.append((f"Like this photo ({count} queries)", rows))
+            (status,) = quiver.status(COLLECTION)
+    counts = {"photos": len(held), "tuned": len(tuning_keys(keys)), "tuning": len(categories("tuning"))}
+    text = page(tables, counts=counts, encoders=status.encoders, weak=weak)
+    PAGE.write_text(text, "utf-8")
+    print(f"\n{text}\nwritten to {PAGE} in {perf_counter() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
