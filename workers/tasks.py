@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from uuid import UUID
@@ -19,9 +20,17 @@ from workers.upkeep import sweep
 INDEX, SWEEP = "quiver.index", "quiver.sweep"
 
 
-@cache
+_opening = threading.Lock()
+
+
 def parts() -> Parts:
     """The parts of this worker process, opened on the first task: after any fork."""
+    with _opening:  # two first tasks at once would open two, and the second would find the index locked
+        return _parts()
+
+
+@cache
+def _parts() -> Parts:
     return open_parts()
 
 
