@@ -225,8 +225,26 @@ class Catalogue(Protocol):
         """Record as failed every asset whose workers fell silent as many times as attempts are allowed."""
         ...
 
-    def missing(self, collection: str, *, limit: int) -> list[AssetId]:
-        """What could be claimed now."""
+    def missing(
+        self, collection: str, *, limit: int, quiet: timedelta = timedelta(0), within: timedelta | None = None
+    ) -> list[AssetId]:
+        """What could be claimed now, oldest first: unchanged for at least `quiet`, changed `within` so long ago."""
+        ...
+
+    def oldest_waiting(self, collection: str) -> timedelta:
+        """How long the oldest asset has waited to be indexed; zero when none waits."""
+        ...
+
+    def trip(self, name: str, reason: str) -> None:
+        """A part does not answer: its circuit opens for a while, twice as long each time, with jitter and a cap."""
+        ...
+
+    def mend(self, name: str) -> None:
+        """It answers again."""
+        ...
+
+    def circuits(self) -> dict[str, tuple[timedelta, str]]:
+        """The circuits that were tripped and not mended: how long each stays open, perhaps zero, and why."""
         ...
 
     def remove(self, tenant: Tenant, collection: str, ids: Sequence[AssetId]) -> int:

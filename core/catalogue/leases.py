@@ -31,9 +31,13 @@ def _claimable(collection: str, ids: Sequence[AssetId] | None) -> Select[Any]:
     return query.order_by(assets.c.changed_at, assets.c.id)
 
 
-def missing(conn: Connection, collection: str, limit: int) -> list[AssetId]:
+def missing(conn: Connection, collection: str, limit: int, quiet: timedelta, within: timedelta | None) -> list[AssetId]:
     """Port: `Catalogue.missing`."""
     query = _claimable(collection, None).with_only_columns(assets.c.id, maintain_column_froms=True).limit(limit)
+    if quiet:
+        query = query.where(assets.c.changed_at <= now() - quiet)
+    if within is not None:
+        query = query.where(assets.c.changed_at >= now() - within)
     return [AssetId(found) for found in conn.execute(query).scalars()]
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, exists, select
 
-from core.catalogue import assets, leases, receipts, rows, tables
+from core.catalogue import assets, circuits, leases, receipts, rows, tables
 from core.catalogue.engine import make_engine, migrate, now, reading, writing
 from core.errors import Conflict, NoSuchCollection
 from core.records import Claim, Collection, Draft, Failure, Index, IndexState, Outcome, Standing, State
@@ -179,10 +179,32 @@ class SqlCatalogue:
         with writing(self.engine) as conn:
             return leases.quarantine(conn, self._max_attempts)
 
-    def missing(self, collection: str, *, limit: int) -> list[AssetId]:
+    def missing(
+        self, collection: str, *, limit: int, quiet: timedelta = timedelta(0), within: timedelta | None = None
+    ) -> list[AssetId]:
         """Port."""
         with reading(self.engine) as conn:
-            return leases.missing(conn, collection, limit)
+            return leases.missing(conn, collection, limit, quiet, within)
+
+    def oldest_waiting(self, collection: str) -> timedelta:
+        """Port."""
+        with reading(self.engine) as conn:
+            return circuits.oldest_waiting(conn, collection)
+
+    def trip(self, name: str, reason: str) -> None:
+        """Port."""
+        with writing(self.engine) as conn:
+            circuits.trip(conn, name, reason)
+
+    def mend(self, name: str) -> None:
+        """Port."""
+        with writing(self.engine) as conn:
+            circuits.mend(conn, name)
+
+    def circuits(self) -> dict[str, tuple[timedelta, str]]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return circuits.opened(conn)
 
     def remove(self, tenant: Tenant, collection: str, ids: Sequence[AssetId]) -> int:
         """Port."""

@@ -125,3 +125,13 @@ failures = Table(
     Column("at", Moment, nullable=False),
     Column("retry_at", Moment, nullable=True),  # null: never by itself
 )
+
+# What is down, for all workers to see. A row is there until a call succeeded.
+circuits = Table(
+    "circuits",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("faults", Integer, nullable=False),
+    Column("open_until", Moment, nullable=False),
+    Column("reason", Text, nullable=False),
+)

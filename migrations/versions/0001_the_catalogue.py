@@ -25,6 +25,13 @@ def upgrade() -> None:
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_collections'))
     )
+    op.create_table('circuits',
+    sa.Column('name', sa.String(length=63), nullable=False),
+    sa.Column('faults', sa.Integer(), nullable=False),
+    sa.Column('open_until', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('reason', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_circuits'))
+    )
     op.create_table('assets',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('tenant', sa.String(length=127), nullable=False),
@@ -115,4 +122,5 @@ def downgrade() -> None:
         batch_op.drop_index('ix_assets_collection_changed_at')
 
     op.drop_table('assets')
+    op.drop_table('circuits')
     op.drop_table('collections')

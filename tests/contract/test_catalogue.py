@@ -33,7 +33,7 @@ def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlCat
     else:
         made = open_catalogue(request.getfixturevalue("postgres_url"), max_attempts=2)
         with made.engine.begin() as conn:
-            conn.execute(text("TRUNCATE collections, indexes, assets, receipts, leases, failures"))
+            conn.execute(text("TRUNCATE collections, indexes, assets, receipts, leases, failures, circuits"))
     made.create_collection(Collection(name="c", fields={"kind": FieldType.KEYWORD}, profile="p"))
     made.create_index(index_named("c-1", IndexState.SERVING))
     yield made
@@ -337,3 +337,29 @@ def test_a_standing_says_what_the_catalogue_knows_of_an_asset(catalogue: SqlCata
     assert (said["removed"].generation, said["removed"].removed) == (None, True)
     assert (said["new"].generation, said["new"].removed, said["new"].leased) == (None, False, False)
     assert len(said) == 3
+
+
+def test_an_open_circuit_is_seen_by_all_and_opens_longer_each_time(catalogue: SqlCatalogue) -> None:
+    assert catalogue.circuits() == {}
+    catalogue.trip("store", "refused")
+    first, reason = catalogue.circuits()["store"]
+    catalogue.trip("store", "refused again")  # by another worker, while it is open: the same outage
+    assert catalogue.circuits()["store"][0] <= first
+    assert (reason, timedelta(0) < first <= timedelta(seconds=1)) == ("refused", True)
+    catalogue.mend("store")
+    assert catalogue.circuits() == {}
+
+
+def test_the_oldest_that_waits_is_known(catalogue: SqlCatalogue) -> None:
+    assert catalogue.oldest_waiting("c") == timedelta(0)
+    add(catalogue)
+    assert timedelta(0) < catalogue.oldest_waiting("c") < timedelta(minutes=1)
+    index_all(catalogue)
+    assert catalogue.oldest_waiting("c") == timedelta(0)
+
+
+def test_what_changed_just_now_can_be_left_to_its_message(catalogue: SqlCatalogue) -> None:
+    [asset_id] = add(catalogue)
+    assert catalogue.missing("c", limit=10, quiet=timedelta(minutes=1)) == []
+    assert catalogue.missing("c", limit=10, within=timedelta(minutes=1)) == [asset_id]
+    assert catalogue.missing("c", limit=10, within=timedelta(0)) == []
