@@ -20,7 +20,7 @@ from core.encoders.registry import Encoders
 from core.ports import Encoder
 from core.runtime.settings import load_settings
 from core.runtime.wiring import Parts
-from core.types import Content, Modality
+from core.types import Content, Image, Modality
 from ingest.limits import Limits
 from ingest.prepare import prepare
 from quiver import Quiver
@@ -49,6 +49,11 @@ def on_all_cores(work: Callable[[Sequence[Path]], object], paths: Sequence[Path]
     return load.wall
 
 
+def unseen(contents: Sequence[Content]) -> list[Content]:
+    """The same pictures as new ones: an encoder remembers those it saw last."""
+    return [Image(content.pixels) for content in contents if isinstance(content, Image)]
+
+
 def encode_all(encoders: Sequence[Encoder], contents: Sequence[Content]) -> None:
     """Into every space that takes images."""
     for encoder in encoders:
@@ -73,7 +78,7 @@ def main() -> None:
     rounds = []
     for number in range(said.rounds):
         decoding = on_all_cores(lambda batch: decode(batch, side), photos)
-        encoding = on_all_cores(lambda batch: encode_all(made, list(some[: len(batch)])), photos)
+        encoding = on_all_cores(lambda batch: encode_all(made, unseen(some[: len(batch)])), photos)
         data = CACHE / "data"
         shutil.rmtree(data, ignore_errors=True)
         with Quiver(Parts(load_settings(data=data), encoders)) as quiver, measured() as load:

@@ -8,7 +8,9 @@ from kombu.entity import Queue
 from core.errors import Misconfigured
 from core.runtime.settings import Settings, load_settings
 
-LONGEST = 3600  # seconds: longer than any task, or the broker hands a running one to a second worker
+QUEUES = ("delete", "live", "bulk", "reindex", "sweep")  # the first of them that has a message is served
+LONGEST = 3600  # seconds: no task takes longer
+VISIBLE = 2 * LONGEST  # seconds after which Redis hands an unacknowledged message to another worker
 
 
 def make_app(settings: Settings) -> Celery:
@@ -16,34 +18,48 @@ def make_app(settings: Settings) -> Celery:
     if settings.broker_url is None:
         raise Misconfigured("workers need a broker: set QUIVER_BROKER_URL=redis://HOST:6379/0")
     app = Celery("quiver", broker=settings.broker_url.get_secret_value(), include=["workers.tasks"])
+    timeout = {"visibility_timeout": VISIBLE}
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
+        # A message is acknowledged after its work, and given to another when its worker is lost: bounded, because
+        # attempts are counted in the catalogue before work starts.
         task_acks_late=True,
-        task_reject_on_worker_lost=True,  # bounded: attempts are counted in the catalogue before work starts
+        task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
         task_default_queue="live",
         task_queues=[
             Queue(name)  # type: ignore[no-untyped-call]  # kombu has no types
-            for name in ("delete", "live", "bulk", "reindex")
+            for name in QUEUES
         ],
         task_create_missing_queues=False,
-        broker_transport_options={"visibility_timeout": 2 * LONGEST},
-        visibility_timeout=2 * LONGEST,
+        broker_transport_options=timeout | {"queue_order_strategy": "priority"},
+        result_backend_transport_options=timeout,
+        **timeout,
         task_time_limit=LONGEST,
+        worker_soft_shutdown_timeout=30,  # seconds for running tasks to end after SIGTERM
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a broker that restarts is waited for
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # claims, not messages, keep two workers apart
         worker_hijack_root_logger=False,
+        beat_schedule={
+            "sweep": {
+                "task": "quiver.sweep",
+                "schedule": settings.sweep_seconds,
+                "options": {"queue": "sweep", "expires": settings.sweep_seconds},
+            },
+            "reconcile": {
+                "task": "quiver.reconcile",
+                "schedule": settings.reconcile_seconds,
+                "options": {"queue": "sweep", "expires": settings.reconcile_seconds},
+            },
+        },
     )
     return app
 
 
-def current() -> Celery:
-    """The application of this process's settings: what `celery -A workers.app:celery` and the tasks use."""
-    return make_app(load_settings())
-
-
 def __getattr__(name: str) -> Celery:
-    if name == "celery":
-        return current()
+    if name == "celery":  # `celery -A workers.app:celery` for those who run Celery by its own command
+        return make_app(load_settings())
     raise AttributeError(name)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import threading
+import logging
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import cache
+from threading import Event, Lock
 from uuid import UUID
 
-from celery import shared_task
+from celery import Celery, shared_task
+from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError
 
 from core.errors import BrokerDown
@@ -15,12 +18,22 @@ from core.runtime.wiring import Parts, open_parts
 from core.types import AssetId
 from workers.app import make_app
 from workers.indexing import index_batch
+from workers.patience import patiently
+from workers.reconcile import reconcile
+from workers.removal import clear
 from workers.upkeep import sweep
 
-INDEX, SWEEP = "quiver.index", "quiver.sweep"
+log = logging.getLogger(__name__)
+INDEX, CLEAR, SWEEP, RECONCILE = "quiver.index", "quiver.clear", "quiver.sweep", "quiver.reconcile"
+RECENT = timedelta(hours=1)  # a small message takes neighbours this young along, so that batches are full
+QUIET = timedelta(seconds=30)  # a sweep leaves younger assets to their own message
+_stopping = Event()
+_opening = Lock()
 
 
-_opening = threading.Lock()
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery has no types
+def _stop(**_: object) -> None:
+    _stopping.set()  # who waits for something that is down hands back; who works ends its batch
 
 
 def parts() -> Parts:
@@ -37,29 +50,69 @@ def _parts() -> Parts:
 @shared_task(name=INDEX)  # type: ignore[untyped-decorator]  # celery has no types
 def index(collection: str, ids: list[str]) -> None:
     """Index these assets. What cannot be done now is found by the next sweep: nothing is retried by message."""
-    index_batch(parts(), collection, [AssetId(UUID(said)) for said in ids])
+    here = parts()
+    wanted = [AssetId(UUID(said)) for said in ids]
+
+    def work() -> None:
+        room = here.settings.batch - len(wanted)
+        others = here.catalogue.missing(collection, limit=room, within=RECENT) if room > 0 else []
+        index_batch(here, collection, list(dict.fromkeys([*wanted, *others])))
+
+    patiently(here, work, stopping=_stopping)
+
+
+@shared_task(name=CLEAR)  # type: ignore[untyped-decorator]  # celery has no types
+def clear_removed() -> None:
+    """Forget and purge what was removed."""
+    patiently(parts(), lambda: void(clear(parts())), stopping=_stopping)
 
 
 @shared_task(name=SWEEP)  # type: ignore[untyped-decorator]  # celery has no types
-def sweep_now() -> int:
-    """Index all that is outstanding, in this task: with the queue as a hint only, nothing is lost with it."""
+def sweep_now() -> None:
+    """Offer all that is outstanding to the workers, unless what was offered before still waits."""
+    here = parts()
+    app = make_app(here.settings)
+    offer = _submit(app, "sweep")
+    most = 10_000 if not waiting(app, "sweep") else 0
+    patiently(here, lambda: void(sweep(here, offer, limit=most, quiet=QUIET)), stopping=_stopping)
 
-    def here(collection: str, ids: Sequence[AssetId]) -> None:
-        index_batch(parts(), collection, ids)
 
-    return sweep(parts(), here)
+@shared_task(name=RECONCILE)  # type: ignore[untyped-decorator]  # celery has no types
+def reconcile_now() -> None:
+    """Compare every collection with its indexes; the drift is a metric, and repaired if the settings say so."""
+    here = parts()
+    for collection in here.catalogue.collections():
+        drift = reconcile(here, collection.name, repair=here.settings.reconcile_repairs)
+        if drift.counts:
+            log.warning("%s: drift %s, %d repaired", collection.name, dict(drift.counts), drift.repaired)
+
+
+def void(_: object) -> None:
+    """Drop an answer that nobody asked for."""
+
+
+def waiting(app: Celery, queue: str) -> int:
+    """Messages in a queue."""
+    with app.connection_for_read() as connection:
+        return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
 
 
 def enqueue(parts: Parts) -> Callable[[str, Sequence[AssetId]], None]:
     """A function that tells the workers of assets to be indexed, after they were committed. Raises BrokerDown."""
     app = make_app(parts.settings)
+    bulk, live = _submit(app, "bulk"), _submit(app, "live")
 
     def tell(collection: str, ids: Sequence[AssetId]) -> None:
+        (bulk if len(ids) >= parts.settings.batch else live)(collection, ids)
+
+    return tell
+
+
+def _submit(app: Celery, queue: str) -> Callable[[str, Sequence[AssetId]], None]:
+    def tell(collection: str, ids: Sequence[AssetId]) -> None:
         try:
-            app.send_task(INDEX, (collection, [str(asset_id) for asset_id in ids]), queue="bulk")
+            app.send_task(INDEX, (collection, [str(asset_id) for asset_id in ids]), queue=queue)
         except OperationalError as exc:
-            raise BrokerDown(
-                f"the broker does not answer ({exc}): what was registered is found by the next sweep"
-            ) from exc
+            raise BrokerDown(f"the broker does not answer ({exc}): the next sweep finds what was registered") from exc
 
     return tell

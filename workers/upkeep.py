@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 
 from core.runtime.wiring import Parts
 from core.types import AssetId
@@ -10,23 +11,32 @@ from workers.identity import is_dead
 from workers.removal import clear
 
 
-def sweep(parts: Parts, submit: Callable[[str, Sequence[AssetId]], None], *, limit: int = 10_000) -> int:
-    """Hand out all that lacks points, is due to be retried or was left by a dead worker; how many assets."""
+def sweep(
+    parts: Parts,
+    submit: Callable[[str, Sequence[AssetId]], None],
+    *,
+    limit: int = 10_000,
+    quiet: timedelta = timedelta(0),
+) -> int:
+    """Hand out all that lacks points, is due to be retried or was left by a dead worker; how many assets.
+
+    At most `limit` a collection, and only those that did not change for the time of `quiet`.
+    """
     bury(parts)
     parts.catalogue.quarantine()
     clear(parts)
     found = 0
-    for collection, ids in outstanding(parts, limit=limit):
+    for collection, ids in outstanding(parts, limit=limit, quiet=quiet) if limit else ():
         submit(collection, ids)
         found += len(ids)
     return found
 
 
-def outstanding(parts: Parts, *, limit: int) -> Iterator[tuple[str, list[AssetId]]]:
+def outstanding(parts: Parts, *, limit: int, quiet: timedelta) -> Iterator[tuple[str, list[AssetId]]]:
     """What could be claimed now, in batches."""
     size = parts.settings.batch
     for collection in parts.catalogue.collections():
-        ids = parts.catalogue.missing(collection.name, limit=limit)
+        ids = parts.catalogue.missing(collection.name, limit=limit, quiet=quiet)
         for at in range(0, len(ids), size):
             yield collection.name, ids[at : at + size]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -47,12 +47,25 @@ class Settings(BaseSettings):
     lanes: int = Field(0, ge=0, le=64, description="Indexing lanes of one torch thread each; 0: one a core")
     batch: int = Field(32, ge=1, le=1024, description="Assets a batch")
     lease_seconds: float = Field(600, gt=0, description="After this long a silent worker's assets are given to another")
-    max_attempts: int = Field(3, ge=1, le=100, description="Tries before an asset is left to a person")
+    batch_bytes: int = Field(64 << 20, ge=1, description="Bytes of original files that a batch reads at most")
+    sweep_seconds: float = Field(15, gt=0, description="How often `quiver clock` looks for what was left behind")
+    reconcile_seconds: float = Field(3600, gt=0, description="How often it compares catalogue and index")
+    reconcile_repairs: bool = Field(True, description="Whether the clock's reconciliation repairs what it finds")
+    stall_seconds: float = Field(120, gt=0, description="A worker idle this long while messages wait ends itself")
+    max_waiting_seconds: float = Field(0, ge=0, description="Take nothing in while an asset waits longer; 0: always")
+    max_attempts: int = Field(5, ge=1, le=100, description="Tries before an asset is left to a person")
     max_bytes: int = Field(256 << 20, ge=1, description="Largest file, in bytes")
     max_pixels: int = Field(100_000_000, ge=1, description="Largest image, in pixels")
     max_text_chars: int = Field(2_000_000, ge=1, description="Longest text, in characters")
     max_metadata_bytes: int = Field(65_536, ge=1, description="Largest metadata of an asset, in bytes of JSON")
     max_segments: int = Field(4_000, ge=1, description="Most segments of an asset")
+    decode: Literal["cage", "inline"] = Field(
+        "cage", description="Where media are decoded: in child processes under limits (cage), or in this one (inline)"
+    )
+    decode_memory_bytes: int = Field(2 << 30, ge=1, description="Memory that decoding one file may take, in bytes")
+    decode_cpu_seconds: int = Field(30, ge=1, description="Processor time that decoding one file may take")
+    decode_seconds: float = Field(60, gt=0, description="Time that decoding one file may take")
+    decode_recycle: int = Field(2_000, ge=1, description="Files after which a decoding process is replaced")
 
     @property
     def lease(self) -> timedelta:

@@ -1,33 +1,80 @@
-"""`quiver worker`, `sweep` and `migrate`: what an operator runs."""
+"""`quiver worker`, `clock`, `sweep` and `migrate`: what an operator runs."""
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
 
+from core.errors import BadQuery
 from core.runtime.settings import lane_count, load_settings
+from core.runtime.wiring import open_parts
 from quiver.cli.app import Data, Json, app, opened
 from quiver.cli.render import out, print_json
 
 
 @app.command()
 def worker(
-    queues: Annotated[str, typer.Option("--queues", "-Q", help="Queues to serve.")] = "delete,live,bulk,reindex",
+    queues: Annotated[str | None, typer.Option("--queues", "-Q", help="Queues to serve; without it, all.")] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", help="Threads; 0: one a core.")] = 0,
+    embedded: Annotated[bool, typer.Option("--embedded", help="No broker: look into the catalogue instead.")] = False,
     loglevel: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    data: Data = None,
 ) -> None:
-    """Run a Celery worker on the broker that is set. Threads share the weights and the index; it never forks."""
+    """Run a worker until it is told to stop: it ends the batch it is at, and hands back what it only held.
+
+    Threads share the weights and the index; it never forks.
+    """
+    if data is not None:
+        os.environ["QUIVER_DATA"] = str(data)  # tasks read the environment
+    settings = load_settings()
+    if embedded:
+        from workers.service import serve
+
+        stopping = Event()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, lambda *_: stopping.set())
+        parts = open_parts()
+        try:
+            serve(parts, stopping)
+        finally:
+            parts.close()
+        return
+    from workers.app import QUEUES, make_app
+    from workers.watchdog import watch
+
+    chosen = list(QUEUES) if queues is None else queues.split(",")
+    if unknown := set(chosen) - set(QUEUES):
+        raise BadQuery(f"there is no queue {', '.join(sorted(unknown))}; there is: {', '.join(QUEUES)}")
+    celery = make_app(settings)
+    watch(celery, chosen, stall=settings.stall_seconds)
+    argv = ["worker", "--pool", "threads", "--concurrency", str(concurrency or lane_count(settings))]
+    celery.worker_main(
+        [*argv, "--queues", ",".join(chosen), "--loglevel", loglevel, "--without-gossip", "--without-mingle"]
+    )
+
+
+@app.command()
+def clock(
+    loglevel: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info", data: Data = None
+) -> None:
+    """Tell the workers to sweep and to reconcile, at the times that are set. One a deployment."""
     from workers.app import make_app
 
-    settings = load_settings()
-    argv = ["worker", "--pool", "threads", "--concurrency", str(concurrency or lane_count(settings))]
-    make_app(settings).worker_main([*argv, "--queues", queues, "--loglevel", loglevel])
+    settings = load_settings(data=data)
+    celery = make_app(settings)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    schedule: Path = settings.data / "clock"
+    celery.Beat(schedule=str(schedule), loglevel=loglevel).run()
 
 
 @app.command()
 def sweep(data: Data = None, json: Json = False) -> None:
-    """Index what a crash, an outage or a lost message left behind."""
+    """Index, here and now, what a crash, an outage or a lost message left behind."""
     with opened(data) as quiver:
         done = quiver.sweep()
     if json:
