@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -166,6 +167,32 @@ def test_three_spaces_cost_one_forward_and_other_pictures_another() -> None:
     assert runs == [2]
     VisualEncoder(trunk).encode([ramp(1), ramp(2)])  # equal, but not the same objects: never taken for them
     assert runs == [2, 2]
+
+
+def test_threads_share_one_load_and_do_not_meet_each_others_pictures() -> None:
+    loads = []
+    real = load()
+
+    def once():
+        loads.append(1)
+        return real
+
+    trunk = Trunk(once)
+    encoder = ConceptEncoder(trunk)
+    batches: list[list[Content]] = [[ramp(s), Text(f"{s} dogs"), ramp(s + 1)] for s in range(6)]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(encoder.encode, batches))
+    assert len(loads) == 1
+    for batch, rows in zip(batches, got, strict=True):
+        np.testing.assert_allclose(rows, CONCEPT.encode(batch), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1)])
+def test_a_picture_of_any_shape_and_one_colour_has_unit_vectors(shape: tuple[int, int]) -> None:
+    picture = Image(np.full((*shape, 3), 255, np.uint8))
+    for encoder in (CONCEPT, VISUAL):
+        assert np.linalg.norm(encoder.encode([picture])) == pytest.approx(1.0, abs=1e-5)
+    assert len(CONCEPTS.encode([picture])[0])
 
 
 def test_the_folded_net_is_the_net() -> None:
