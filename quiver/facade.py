@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -11,13 +12,14 @@ from types import TracebackType
 from typing import Any
 from uuid import UUID
 
-from core.errors import BadQuery, NoSuchAsset, NoSuchPath
+from core.errors import BadQuery, NoSuchAsset, Refused
 from core.fields import parse_fields
 from core.filters import Filter
 from core.records import Collection, Failure, Outcome
 from core.runtime.wiring import Parts, open_parts
-from core.types import AssetId, Content, Modality, Tenant, Text
+from core.types import Asset, AssetId, Content, Modality, Tenant, Text
 from ingest.decode.thumbnail import thumbnail
+from ingest.files import opened, printable, reading
 from ingest.prepare import prepare
 from ingest.sniff import sniff
 from ingest.sources.paths import items
@@ -142,17 +144,17 @@ class Quiver:
         `where` is an expression over the declared fields, or a filter of core.filters. Raises NoSuchCollection,
         NoSuchAsset, BadFilter, BadQuery, NoSpaceFor, and what a bad query image raises.
         """
-        given = [said for said in (text, image, like) if said is not None]
-        if len(given) != 1:
-            raise BadQuery("a query is one of: a text, an image, an asset to be like")
         kept = self._parts.catalogue.collection(collection)
         query: Content | Like
-        if text is not None:
-            query = Text(text)
-        elif image is not None:
-            query = self._image(kept, image)
-        else:
-            query = Like(_key(str(like)))
+        match text, image, like:
+            case str(words), None, None:
+                query = Text(words)
+            case None, (str() | Path() | bytes()) as picture, None:
+                query = self._image(kept, picture)
+            case None, None, (str() | UUID()) as key:
+                query = Like(self._asset(collection, key).id)
+            case _:
+                raise BadQuery("a query is one of: a text, an image, an asset to be like")
         request = SearchRequest(
             tenant=self._tenant,
             collection=collection,
@@ -171,19 +173,21 @@ class Quiver:
 
     def _image(self, collection: Collection, image: PathLike | bytes) -> Content:
         limits = limits_of(self._parts)
-        name = "the query image" if isinstance(image, bytes) else str(image)
-        if isinstance(image, bytes):
-            data = image
-        else:
-            try:
-                data = Path(image).read_bytes()
-            except OSError as exc:
-                raise NoSuchPath(f"{name}: {exc.strerror}") from exc
-        kind = sniff(io.BytesIO(data), name=name, limits=limits)
-        if kind.modality is not Modality.IMAGE:
-            raise BadQuery(f"{name} is {kind.media_type}: give an image, or search by text")
         side = max(encoder.pixels for encoder in self._parts.encoders.of_profile(collection.profile))
-        return prepare(data, modality=kind.modality, media_type=kind.media_type, limits=limits, side=side)[0].content
+        try:
+            with nullcontext(io.BytesIO(image)) if isinstance(image, bytes) else opened(Path(image)) as source:
+                kind = sniff(source, name="", limits=limits)
+                if kind.modality is not Modality.IMAGE:
+                    raise BadQuery(f"it is {kind.media_type}: give an image, or search by text")
+                with reading():
+                    source.seek(0)
+                    data = source.read()
+            return prepare(data, modality=kind.modality, media_type=kind.media_type, limits=limits, side=side)[
+                0
+            ].content
+        except Refused as exc:
+            name = "the query image" if isinstance(image, bytes) else printable(str(image))
+            raise type(exc)(f"{name}: {exc}") from exc
 
     def remove(self, collection: str, *keys: str | UUID) -> Removed:
         """Remove assets by id or external id: found no more on return. Unknown ones are named."""
@@ -192,7 +196,7 @@ class Quiver:
         unknown: list[str] = []
         for key in keys:
             try:
-                ids.append(self._parts.catalogue.asset(self._tenant, collection, _key(str(key))).id)
+                ids.append(self._asset(collection, key).id)
             except NoSuchAsset:
                 unknown.append(str(key))
         return Removed(removed=remove(self._parts, self._tenant, collection, ids), unknown=tuple(unknown))
@@ -214,7 +218,7 @@ class Quiver:
 
     def show(self, collection: str, key: str | UUID) -> AssetView:
         """One asset by id or external id. Raises NoSuchAsset."""
-        asset = self._parts.catalogue.asset(self._tenant, collection, _key(str(key)))
+        asset = self._asset(collection, key)
         failed = [one for one in self.failures(collection) if one.asset_id == asset.id]
         return AssetView(
             asset=asset,
@@ -251,7 +255,7 @@ class Quiver:
         self, collection: str, keys: Sequence[str | UUID], kind: str | None, older_than: timedelta | None
     ) -> list[AssetId]:
         found = self.failures(collection, kind=kind, older_than=older_than, limit=1_000_000)
-        named = {self._parts.catalogue.asset(self._tenant, collection, _key(str(key))).id for key in keys}
+        named = {self._asset(collection, key).id for key in keys}
         return [one.asset_id for one in found if not named or one.asset_id in named]
 
     def reconcile(
@@ -275,9 +279,17 @@ class Quiver:
 
     def content(self, collection: str, key: str | UUID) -> bytes:
         """The original bytes of an asset."""
-        asset = self._parts.catalogue.asset(self._tenant, collection, _key(str(key)))
+        asset = self._asset(collection, key)
         with self._parts.blobs.open(asset.digest) as source:
             return source.read()
+
+    def _asset(self, collection: str, key: str | UUID) -> Asset:
+        """By id, or else by external id, which may be spelt like an id."""
+        said = str(key)
+        try:
+            return self._parts.catalogue.asset(self._tenant, collection, AssetId(UUID(said)))
+        except (ValueError, NoSuchAsset):
+            return self._parts.catalogue.asset(self._tenant, collection, said)
 
     def contact_sheet(self, collection: str, searches: Sequence[tuple[str, Answer]]) -> str:
         """The hits of searches as one HTML page with thumbnails inside."""
@@ -290,14 +302,6 @@ class Quiver:
 
 def _declarations(fields: Mapping[str, str] | Iterable[str]) -> list[str]:
     return [f"{name}={kind}" for name, kind in fields.items()] if isinstance(fields, Mapping) else list(fields)
-
-
-def _key(said: str) -> AssetId | str:
-    """An asset id when it is spelt like one, else an external id."""
-    try:
-        return AssetId(UUID(said))
-    except ValueError:
-        return said
 
 
 def _modalities(said: str | Modality | Iterable[str] | None) -> frozenset[Modality]:
