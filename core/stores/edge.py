@@ -137,6 +137,12 @@ class EdgeStore:
         records, _ = self._page(index.id, page)
         return [stored(record) for record in records]
 
+    def unindexed(self, index: Index) -> int:
+        """How many points no search graph covers; too many when points lack vectors of some spaces."""
+        dense = sum(not space.sparse for space in index.spaces)
+        info = self._use(index.id, lambda shard: shard.info())
+        return max(0, info.points_count - info.indexed_vectors_count // max(dense, 1))
+
     def optimize(self, index: Index) -> None:
         """Build the search graph over what is there, in a child process on a copy, and swap the copy in.
 

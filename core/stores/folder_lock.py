@@ -21,7 +21,7 @@ class FolderLock:
             holder = self._file.read().strip() or "unknown"
             self._file.close()
             raise StoreLocked(
-                f"process {holder} holds {folder}: stop it, send the request to it, or use another folder"
+                f"process {holder} holds {folder}: stop it, or let processes share the folder: `quiver store` serves it"
             ) from None
         self._file.truncate(0)
         self._file.write(str(os.getpid()))

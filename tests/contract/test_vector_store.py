@@ -27,10 +27,11 @@ from core.stores.edge import EdgeStore
 from core.stores.memory import MemoryStore
 from core.stores.server import ServerStore, connect
 from core.types import AssetId, Modality, Segment, Span, Tenant, Text
+from tests.serving import ServedStore
 from tests.strategies import FIELDS, filters, make_asset, make_points, make_space, metadata, sparse, unit
 
 SERVER = os.environ.get("QUIVER_TEST_QDRANT") or os.environ.get("QDRANT_URL")  # read before conftest hides it
-KINDS = ["memory", "edge", "local", *(["server"] if SERVER else [])]
+KINDS = ["memory", "edge", "process", "local", *(["server"] if SERVER else [])]
 
 pytestmark = [  # qdrant-client's local mode says what it does without; a server has both
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect"),
@@ -49,6 +50,8 @@ def open_store(kind: str, root: Path) -> VectorStore:
             return MemoryStore()
         case "edge":
             return EdgeStore(root)
+        case "process":
+            return ServedStore(root)
         case "local":
             return ServerStore(QdrantClient(":memory:"))
         case _:
