@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -222,7 +223,7 @@ def test_a_text_query_imports_no_torch() -> None:
 
 
 def test_a_space_changes_its_fingerprint_when_its_data_change(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    for path in labels.DATA.iterdir():
+    for path in filter(Path.is_file, labels.DATA.iterdir()):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(labels, "DATA", tmp_path)
     assert [e.space for e in make()] == [e.space for e in made]
