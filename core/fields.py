@@ -64,6 +64,8 @@ def normal(kind: FieldType, value: Any) -> Any:
     match kind:
         case FieldType.KEYWORD | FieldType.TEXT if isinstance(value, str):
             value.encode()  # a lone surrogate is no text to any store: UnicodeEncodeError is a ValueError
+            if "\0" in value:
+                raise ValueError("it holds a NUL character, which PostgreSQL cannot keep")
             return value
         case FieldType.BOOL if isinstance(value, bool):
             return value
@@ -106,6 +108,8 @@ def normal_metadata(fields: Fields, metadata: Metadata) -> dict[str, Any]:
 
 def _json(name: str, value: Any) -> Any:
     match value:
+        case str() if "\0" in value:
+            raise BadMetadata(f"{name!r} holds a NUL character, which PostgreSQL cannot keep: take it out")
         case None | bool() | str():
             return value
         case int() if abs(value) < 2**63:

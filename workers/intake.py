@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from core.errors import NoSpaceFor, Refused, TooLarge
+from core.errors import BadMetadata, NoSpaceFor, Refused, TooLarge
 from core.records import Collection, Draft, Outcome
 from core.runtime.wiring import Parts
 from core.types import AssetId, Tenant
@@ -78,6 +78,8 @@ def register(
             made = draft(item, blobs=parts.blobs, fields=collection.fields, limits=limits)
             if len(made.external_id) > LONGEST_ID:
                 raise TooLarge(f"{made.external_id[:60]}...: an external id has at most {LONGEST_ID} characters")
+            if "\0" in made.external_id:
+                raise BadMetadata("an external id holds a NUL character: take it out")
             if made.modality not in taken:
                 raise NoSpaceFor(f"{made.external_id}: no space of {collection.name!r} embeds {made.modality}")
         except Refused as fault:

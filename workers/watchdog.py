@@ -16,6 +16,8 @@ from celery import Celery
 from celery.signals import task_postrun, task_prerun
 from kombu.exceptions import OperationalError
 
+from workers.app import LONGEST
+
 log = logging.getLogger(__name__)
 STATUS = 75  # EX_TEMPFAIL: try again
 
@@ -33,6 +35,7 @@ class Watchdog:
         """A task was received."""
         with self._lock:
             self._running += 1
+            self._last = monotonic()
 
     def ended(self, **_: object) -> None:
         """A task is done."""
@@ -43,8 +46,12 @@ class Watchdog:
     def look(self) -> bool:
         """Whether the worker has stalled; then the process ends."""
         with self._lock:
-            idle = 0.0 if self._running else monotonic() - self._last
-        if idle < self._stall:
+            running, idle = self._running, monotonic() - self._last
+        if running and idle >= LONGEST:  # threads cannot be interrupted: no other limit of time holds for them
+            log.critical("no task has begun or ended for %.0f s: ending, to be started again", idle)
+            self._end(STATUS)
+            return True
+        if running or idle < self._stall:
             return False
         try:
             waiting = self._waiting()

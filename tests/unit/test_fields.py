@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -99,3 +100,9 @@ def test_declarations_are_read_and_the_unreadable_refused():
     for said in ("price", "price=money", "=float", ""):
         with pytest.raises(BadField):
             parse_fields([said])
+
+
+@pytest.mark.parametrize("metadata", [{"k": "a\0"}, {"t": ["\0"]}, {"undeclared": {"deep": ["a\0b"]}}])
+def test_a_nul_character_is_refused_because_postgresql_cannot_keep_it(metadata: dict[str, Any]) -> None:
+    with pytest.raises(BadMetadata, match=r"NUL|list|text"):
+        normal_metadata({"k": FieldType.KEYWORD, "t": FieldType.TEXT}, metadata)
