@@ -39,6 +39,14 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("QUIVER_QDRANT_API_KEY", "QDRANT_API_KEY", "qdrant_api_key"),
         description="Key of the Qdrant server",
     )
+    store: Literal["auto", "edge", "process"] = Field(
+        "auto",
+        description="Who holds the index: the running store process (process), this one (edge), or, in this order, the "
+        "Qdrant server that is set, the store process if one runs, this one (auto)",
+    )
+    optimize_after: int = Field(
+        20_000, ge=0, description="New points after which a store process optimizes an index; 0: never"
+    )
     broker_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("QUIVER_BROKER_URL", "CELERY_BROKER_URL", "REDIS_URL", "broker_url"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,15 +42,31 @@ class Parts:
 
     @cached_property
     def store(self) -> VectorStore:
-        """Qdrant Edge in the data folder, or the Qdrant server that is set."""
-        if self.settings.qdrant_url:
+        """A Qdrant server when one is set; else the process that serves the data folder, or the folder itself."""
+        choice = self.settings.store
+        if choice == "auto" and self.settings.qdrant_url:
             from core.stores.server import connect
 
             key = self.settings.qdrant_api_key
             return connect(self.settings.qdrant_url, key.get_secret_value() if key else None)
+        from core.stores.frames import socket_of
+        from core.stores.process import ProcessStore, answers
+
+        root = self._folder() / "edge"
+        if choice == "process" or (choice == "auto" and answers(socket_of(root))):
+            return ProcessStore(socket_of(root))
         from core.stores.edge import EdgeStore
 
-        return EdgeStore(self._folder() / "edge")
+        return EdgeStore(root)
+
+    def serve_store(self, ready: Callable[[Path], None]) -> None:
+        """Be the process that serves the data folder, until a signal. `ready` is told the socket.
+
+        Raises StoreLocked, StoreDown.
+        """
+        from core.stores.serve import serve
+
+        serve(self._folder() / "edge", optimize_after=self.settings.optimize_after, ready=ready)
 
     def close(self) -> None:
         """Let go of what was opened. Harmless twice."""

@@ -21,13 +21,17 @@ from core.errors import BadPoint, Defect, Fault, Misconfigured, TooLarge
 
 VERSION = 1
 LIMIT = 256 << 20  # bytes of a frame
-NAME = "store.sock"  # of the socket, in the folder of the store
 
 _HEAD = struct.Struct("<I")
 _PIECE = 1 << 20  # a length is believed only as its bytes come
 _LONGEST = 107  # bytes of a socket's path that the kernel takes
 _FAULTS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Fault)}
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+
+
+def socket_of(root: Path) -> Path:
+    """Where the process that serves a folder listens."""
+    return root / "store.sock"
 
 
 @contextmanager

@@ -27,7 +27,6 @@ from core.records import Index
 from core.stores import calls
 from core.stores.edge import EdgeStore
 from core.stores.frames import (
-    NAME,
     address,
     check_hello,
     check_user,
@@ -36,6 +35,7 @@ from core.stores.frames import (
     hello,
     patience,
     receive,
+    socket_of,
 )
 from core.stores.upkeep import Upkeep
 
@@ -48,7 +48,7 @@ class Server:
 
     def __init__(self, root: Path, path: Path | None = None, *, optimize_after: int = 0) -> None:
         """Raises StoreLocked when another process holds the folder, StoreDown when it or the socket is unusable."""
-        self.path = path or root / NAME
+        self.path = path or socket_of(root)
         self._store = EdgeStore(root)
         self._upkeep = Upkeep(self._store, optimize_after)
         self._written: dict[str, Index] = {}  # to be flushed at the end

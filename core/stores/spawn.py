@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO
 
 from core.errors import StoreDown
-from core.stores.frames import NAME, fault_from, reading
+from core.stores.frames import fault_from, reading, socket_of
 
 MODULE = "core.stores.serve"
 
@@ -69,7 +69,7 @@ def spawn(
     It has a session of its own: an interrupt at the terminal is for us, and we stop it when we are done. It ends when
     we do, however that is, unless it is to outlive us: its standard input is a pipe that only we hold.
     """
-    path = path or root / NAME
+    path = path or socket_of(root)
     home = str(Path(__file__).parents[2])
     process = subprocess.Popen(  # noqa: S603  # our own module
         [
