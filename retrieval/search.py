@@ -72,7 +72,7 @@ def _lists(
     vectors: list[tuple[EmbeddingSpace, Vector]] = []
     if isinstance(request.query, Like):
         asset = catalogue.asset(request.tenant, request.collection, request.query.asset)
-        without = frozenset({asset.id})
+        asked, without = asset.modality, frozenset({asset.id})
         try:
             vectors = _stored(index, store, asset.id)
         except NoSuchCollection as exc:
@@ -80,16 +80,20 @@ def _lists(
         if not vectors:
             raise BadQuery(f"{asset.external_id!r} is not indexed yet: wait for it, or see `quiver status`")
     else:
+        asked = request.query.modality
         for space in index.spaces:
-            if request.query.modality in space.modalities:
+            if asked in space.modalities:
                 vectors.append((space, encoder_of(space).encode_query(request.query)))
         if not vectors:
-            raise NoSpaceFor(f"no space of {request.collection!r} can embed {request.query.modality} queries")
+            raise NoSpaceFor(f"no space of {request.collection!r} can embed {asked} queries")
     wanted = [
         _List(space, modality, vector)
         for space, vector in vectors
         if not (isinstance(vector, Sparse) and not len(vector))  # the sparse channel has nothing to say
         for modality in sorted(request.modalities & space.modalities)
+        # Words that two pictures share say less than the pictures do: with them mean average precision falls
+        # (docs/quality.md, "Like this photo").
+        if not (space.sparse and asked is modality is Modality.IMAGE)
     ]
     if not wanted:
         raise NoSpaceFor(
