@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import Celery
 from kombu.entity import Queue
+from kombu.exceptions import ChannelError
 
 from core.errors import Misconfigured
 from core.runtime.settings import Settings, load_settings
@@ -57,6 +58,15 @@ def make_app(settings: Settings) -> Celery:
         },
     )
     return app
+
+
+def waiting(app: Celery, queue: str) -> int:
+    """Messages in a queue. Raises OperationalError of kombu when the broker does not answer."""
+    with app.connection_for_read() as connection:
+        try:
+            return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
+        except ChannelError:  # Redis knows no queue that is empty
+            return 0
 
 
 def __getattr__(name: str) -> Celery:

@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 from core.errors import BrokerDown
 from core.runtime.wiring import Parts, open_parts
 from core.types import AssetId
-from workers.app import make_app
+from workers.app import make_app, waiting
 from workers.indexing import index_batch
 from workers.patience import patiently
 from workers.reconcile import reconcile
@@ -89,12 +89,6 @@ def reconcile_now() -> None:
 
 def void(_: object) -> None:
     """Drop an answer that nobody asked for."""
-
-
-def waiting(app: Celery, queue: str) -> int:
-    """Messages in a queue."""
-    with app.connection_for_read() as connection:
-        return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
 
 
 def enqueue(parts: Parts) -> Callable[[str, Sequence[AssetId]], None]:

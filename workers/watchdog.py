@@ -16,7 +16,7 @@ from celery import Celery
 from celery.signals import task_postrun, task_prerun
 from kombu.exceptions import OperationalError
 
-from workers.app import LONGEST
+from workers.app import LONGEST, waiting
 
 log = logging.getLogger(__name__)
 STATUS = 75  # EX_TEMPFAIL: try again
@@ -70,12 +70,7 @@ class Watchdog:
 def watch(app: Celery, queues: Sequence[str], *, stall: float) -> Watchdog:
     """A watchdog on a thread of this worker process."""
 
-    def waiting() -> int:
-        with app.connection_for_read() as connection:
-            channel = connection.default_channel
-            return sum(channel.queue_declare(queue, passive=True).message_count for queue in queues)
-
-    dog = Watchdog(waiting, stall=stall)
+    dog = Watchdog(lambda: sum(waiting(app, queue) for queue in queues), stall=stall)
     task_prerun.connect(dog.began, weak=False)
     task_postrun.connect(dog.ended, weak=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc
 import migrations
 from core.catalogue.tables import canonical
 from core.errors import CatalogueDown, Conflict, Misconfigured, MissingExtra, SchemaOutdated
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells at every start which dialect it found
 
 
 def make_engine(url: str) -> Engine:

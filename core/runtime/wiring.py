@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from core.blobs.local import LocalBlobs
 from core.catalogue.sql import open_catalogue
@@ -14,6 +15,13 @@ from core.encoders.registry import Encoders
 from core.errors import BlobsDown
 from core.ports import Blobs, Catalogue, VectorStore
 from core.runtime.settings import Settings, load_settings
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_P = TypeVar("_P", bound=_Closable)
 
 
 def open_parts(**settings: Any) -> Parts:
@@ -59,6 +67,13 @@ class Parts:
 
         return EdgeStore(root)
 
+    def store_answers(self) -> bool:
+        """Whether a process serves the data folder."""
+        from core.stores.frames import socket_of
+        from core.stores.process import answers
+
+        return answers(socket_of(self._folder() / "edge"))
+
     def serve_store(self, ready: Callable[[Path], None]) -> None:
         """Be the process that serves the data folder, until a signal. `ready` is told the socket.
 
@@ -68,11 +83,32 @@ class Parts:
 
         serve(self._folder() / "edge", optimize_after=self.settings.optimize_after, ready=ready)
 
+    def also(self, kind: type[_P], make: Callable[[], _P]) -> _P:
+        """A part of a room above this one: made when it is first asked for, and closed with the others."""
+        with self._lock:
+            if kind not in self._others:
+                self._others[kind] = make()
+            part = self._others[kind]
+        assert isinstance(part, kind)
+        return part
+
     def close(self) -> None:
         """Let go of what was opened. Harmless twice."""
+        with self._lock:
+            others = [self._others.pop(kind) for kind in list(self._others)]
+        for other in others:
+            other.close()
         for name in ("store", "catalogue"):
             if (part := self.__dict__.pop(name, None)) is not None:
                 part.close()
+
+    @cached_property
+    def _others(self) -> dict[type[_Closable], _Closable]:
+        return {}
+
+    @cached_property
+    def _lock(self) -> threading.Lock:
+        return threading.Lock()
 
     def _folder(self) -> Path:
         folder = self.settings.data

@@ -53,7 +53,7 @@ def version() -> None:
 
 def main() -> None:
     """The console script."""
-    from quiver.cli import assets, failures, ingest, search, store, worker  # noqa: F401  # each adds its commands to the app
+    from quiver.cli import assets, failures, ingest, search, store, up, worker  # noqa: F401  # each adds its commands
 
     try:
         app()

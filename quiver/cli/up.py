@@ -1,0 +1,60 @@
+"""`quiver up`: one machine, everything it takes, as one supervised group."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from core.runtime.settings import load_settings
+from core.runtime.wiring import open_parts
+from quiver.cli.app import Data, app
+from quiver.cli.render import out
+from workers.broker import broker
+from workers.supervise import Service, supervise
+
+ME = (sys.executable, "-c", "from quiver.cli.app import main; main()")
+
+
+@app.command()
+def up(
+    workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1,
+    concurrency: Annotated[int, typer.Option(help="Threads of each; 0: one a core.", min=0)] = 0,
+    data: Data = None,
+) -> None:
+    """Run the store, a broker, workers and the clock until stopped; what dies is started again.
+
+    With QDRANT_URL or a broker set, those are used instead of ours.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = load_settings(data=data)
+    parts = open_parts(data=data)
+    parts.catalogue.collections()  # migrated before anybody else looks
+    parts.close()
+    folder = settings.data.resolve()
+    env = {"QUIVER_DATA": str(folder)}
+    services: list[Service] = []
+    if settings.qdrant_url is None:
+        env["QUIVER_STORE"] = "process"
+        services.append(Service(name="store", argv=[*ME, "store"], env=env, ready=parts.store_answers))
+    if settings.broker_url is None:
+        ours = broker(folder / "broker")
+        services.append(ours)
+        env.update(ours.env)
+    work = [*ME, "worker", "--concurrency", str(concurrency)]
+    services += [Service(name=f"worker {number + 1}", argv=work, env=env) for number in range(workers)]
+    services.append(Service(name="clock", argv=[*ME, "clock"], env=env))
+    stopping = Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stopping.set())
+
+    def ready() -> None:
+        out.print(f"{len(services)} processes run; in another terminal:", highlight=False)
+        for name, value in env.items():
+            out.print(f"  export {name}={value}", highlight=False, markup=False, soft_wrap=True)
+
+    supervise(services, stopping, on_ready=ready)
