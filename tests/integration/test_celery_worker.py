@@ -26,23 +26,25 @@ from quiver import Quiver
 from tests.conftest import missing
 from tests.doubles import toy_parts
 from workers import tasks
-from workers.app import make_app
+from workers.app import QUEUES, make_app, waiting
 from workers.collections import ensure
 from workers.intake import register
 
 DEADLINE = 90.0  # seconds
-QUEUES = ("delete", "live", "bulk", "reindex")
 
 WORKER = """
 import sys
+from datetime import timedelta
 from core.encoders import registry
 from tests.doubles import toy
+from workers import tasks
 
 class Toy:
     def load(self):
         return toy
 
 registry.families = lambda: {"toy": Toy()}
+tasks.QUIET = timedelta(0)  # a sweep takes up what is new too: nobody has to wait for it
 sys.argv = ["quiver", "worker", "--concurrency", "2"]
 from quiver.cli.app import main
 main()
@@ -150,21 +152,26 @@ def test_a_broker_that_is_down_says_so_and_what_was_registered_stays(tmp_path: P
     data = tmp_path / "data"
     files = texts(tmp_path / "files", "red", "green")
     with Quiver(toy_parts(data, broker_url=f"redis+socket://{tmp_path}/nobody.sock")) as quiver:
-        with pytest.raises(BrokerDown, match="found by the next sweep"):
+        with pytest.raises(BrokerDown, match="the next sweep finds what was registered"):
             quiver.ingest(files, collection="c")
         assert quiver.sweep().indexed == 2
 
 
-def test_messages_are_json_hold_ids_alone_and_leave_after_the_commit(tmp_path: Path, broker: str) -> None:
+@pytest.mark.parametrize(("batch", "queue_name"), [(2, "bulk"), (3, "live")])
+def test_messages_are_json_hold_ids_alone_and_leave_after_the_commit(
+    batch: int, queue_name: str, tmp_path: Path, broker: str
+) -> None:
     url = f"{broker}?virtual_host=2"
-    parts = toy_parts(tmp_path / "data", broker_url=url)
+    parts = toy_parts(tmp_path / "data", broker_url=url, batch=batch)
     files = texts(tmp_path / "files", "red", "green")
     with Quiver(parts) as quiver:
         quiver.ingest(files, collection="c")
         ids = {str(asset.id) for asset, _ in parts.catalogue.assets(Tenant("default"), "c")}
         app = make_app(parts.settings)
         with app.connection_for_read() as connection:
-            queue = connection.SimpleQueue("bulk")
+            held = {name: waiting(app, name) for name in QUEUES}
+            assert held == {name: int(name == queue_name) for name in QUEUES}
+            queue = connection.SimpleQueue(queue_name)
             message = queue.get(timeout=10)
             message.ack()
             queue.close()
@@ -182,6 +189,7 @@ def test_only_json_is_accepted_and_work_is_acknowledged_when_it_is_done() -> Non
     assert app.conf.task_acks_late is True
     assert app.conf.worker_prefetch_multiplier == 1
     assert tuple(queue.name for queue in app.conf.task_queues) == QUEUES
+    assert QUEUES.index("live") < QUEUES.index("bulk") < QUEUES.index("sweep"), "the first that has a message is served"
     assert app.conf.broker_transport_options["visibility_timeout"] > app.conf.task_time_limit
     app.close()
 
