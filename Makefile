@@ -26,6 +26,7 @@ lint: $(STAMP) ## style, types, architecture
 bench: $(STAMP) ## figures of docs/benchmarks.md
 	$(RUN) -m benchmarks.pipeline
 	$(RUN) -m benchmarks.search
+	$(RUN) -m benchmarks.page
 
 eval: $(STAMP) ## figures of docs/quality.md
 	$(RUN) -m benchmarks.quality

@@ -1,0 +1,86 @@
+"""`docs/benchmarks.md`, from what the benchmarks wrote beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path("docs/benchmarks")
+PAGE = Path("docs/benchmarks.md")
+HEAD = """# Benchmarks
+
+Written by `make bench`; do not edit. Each table names the program that repeats it alone. Ratios are taken in one
+run, in alternating rounds, as medians: they compare across machines, the absolute figures do not.
+"""
+
+
+def read(name: str) -> dict[str, Any] | None:
+    """What a benchmark wrote, if it was run."""
+    path = HERE / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def table(rows: dict[str, object]) -> str:
+    """Two columns."""
+    return "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+
+
+def pipeline(said: dict[str, Any]) -> str:
+    """The pipeline over its roofline."""
+    median = said["median"]
+    return f"""
+## The pipeline over its roofline
+
+`python -m benchmarks.pipeline`: {said["photos"]} photos (640x480, 1920x1080 and 4000x3000 JPEGs) into Quiver, profile
+`packaged`, SQLite and Qdrant Edge, {said["cores"]} cores, {len(said["rounds"])} rounds. The roofline is what decoding
+and encoding alone would allow, n / (decode + encode core seconds an image); the pipeline also sniffs, stores,
+registers, writes points durably and signs.
+
+""" + table(
+        {
+            "decode alone": f"{median['decode_per_s']:.1f} images/s",
+            "encode alone, three spaces": f"{median['encode_per_s']:.1f} images/s",
+            "roofline of both": f"{median['roofline_per_s']:.1f} images/s",
+            "**pipeline**": f"**{median['pipeline_per_s']:.1f} images/s, {median['share']:.2f} of the roofline**",
+            "cores that others used meanwhile": f"{median['cores_of_others']:.2f}",
+        }
+    )
+
+
+def search(said: dict[str, Any]) -> str:
+    """A search beside the bare engine call."""
+    p50 = said["p50_ms"]
+    rows: dict[str, object] = {name: f"{value:.2f} ms" for name, value in p50.items()}
+    return f"""
+## A search at {said["points"]:,} points on Qdrant Edge
+
+`python -m benchmarks.search`: 512 dimensions, top 10, p50. The query path is all but the encoder: catalogue, filter,
+store, fusion, hits; it asks the store for 50 so that there is something to fuse. Over the bare engine call of as many
+hits it takes {said["path_over_bare_same_hits"]:.2f} times as long, the store alone {said["store_over_bare"]:.2f} times.
+
+""" + table(rows | {"recall@10 against exact": f"{said['recall_at_10']:.3f}"})
+
+
+def worker(said: dict[str, Any]) -> str:
+    """A Celery worker beside the encoder alone."""
+    return f"""
+## A Celery worker
+
+`python -m benchmarks.worker`: {said["assets"]:,} small images through a real broker and a real worker.
+
+""" + table(said["table"])
+
+
+def main() -> None:
+    """Write the page."""
+    parts = [HEAD]
+    for name, write in (("pipeline", pipeline), ("search", search), ("worker", worker)):
+        if (said := read(name)) is not None:
+            parts.append(write(said))
+    PAGE.write_text("".join(parts), encoding="utf-8")
+    print(f"{PAGE} written")
+
+
+if __name__ == "__main__":
+    main()
