@@ -3,11 +3,12 @@
 Fault                     the message defaults to the docstring; `retryable` tells a caller whether to try again
 ├── Refused               the caller's: never retried
 │   ├── NoSuchPath  EmptyMedia  UnsupportedMedia  CorruptMedia  TooLarge
+│   ├── OutOfMemory  TimedOut  DecoderCrashed
 │   ├── BadManifest  BadMetadata  BadFilter  BadField  BadQuery
 │   ├── NoSuchCollection  NoSuchAsset  NoSpaceFor
 │   └── Conflict
 ├── Unavailable           the world's: retried
-│   └── CatalogueDown  StoreDown  StoreLocked  BlobsDown  BrokerDown
+│   └── CatalogueDown  StoreDown  StoreLocked  BlobsDown  BrokerDown  Overloaded  DecoderDown
 ├── Misconfigured         the operator's: the process does not start
 │   └── MissingExtra  UnknownSetting  UnknownProfile  BadModel  ModelMismatch  SchemaOutdated
 └── Defect                ours: never retried
@@ -53,6 +54,18 @@ class CorruptMedia(Refused):
 
 class TooLarge(Refused):
     """The input is over a limit: raise the limit in the settings or make the input smaller."""
+
+
+class OutOfMemory(Refused):
+    """Decoding the file takes more memory than it may: make it smaller or raise QUIVER_DECODE_MEMORY_BYTES."""
+
+
+class TimedOut(Refused):
+    """Decoding the file takes longer than it may: repair it, make it smaller or raise the limit in the settings."""
+
+
+class DecoderCrashed(Refused):
+    """The file brings its decoder down: repair it or ingest another copy."""
 
 
 class BadManifest(Refused):
@@ -115,6 +128,16 @@ class BlobsDown(Unavailable):
 
 class BrokerDown(Unavailable):
     """The message broker does not answer."""
+
+
+class DecoderDown(Unavailable):
+    """The process that decodes files cannot be started."""
+
+
+class Overloaded(Unavailable):
+    """More is waiting than can be indexed in time: send it again later."""
+
+    retry_after = 0.0  # seconds
 
 
 class Misconfigured(Fault):

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from core.errors import BadMetadata, NoSpaceFor, Refused, TooLarge
+from core.errors import BadMetadata, NoSpaceFor, Overloaded, Refused, TooLarge
 from core.records import Collection, Draft, Outcome
+from core.runtime import metrics
 from core.runtime.wiring import Parts
 from core.types import AssetId, Tenant
 from ingest.register import draft
@@ -39,6 +40,19 @@ class Intake:
         return self.outcomes.total() + len(self.refused)
 
 
+def admit(parts: Parts, collection: str) -> None:
+    """Raises Overloaded, with the time after which to come again, when the oldest asset has waited too long."""
+    most = parts.settings.max_waiting_seconds
+    if not most:
+        return
+    oldest = parts.catalogue.oldest_waiting(collection).total_seconds()
+    metrics.WAITING.labels(collection).set(oldest)
+    if oldest > most:
+        fault = Overloaded(f"an asset of {collection!r} has waited {oldest:.0f} s, over {most:.0f}: come again later")
+        fault.retry_after = oldest - most
+        raise fault
+
+
 def register(
     parts: Parts,
     tenant: Tenant,
@@ -48,7 +62,11 @@ def register(
     *,
     on_progress: Callable[[Intake], None] | None = None,
 ) -> Intake:
-    """Register every item that can be; hand on what is new or changed. A refused one does not stop the others."""
+    """Register every item that can be; hand on what is new or changed. A refused one does not stop the others.
+
+    Raises Overloaded when assets wait longer than the settings allow, before anything is taken in.
+    """
+    admit(parts, collection.name)
     intake = Intake()
     spaces = parts.catalogue.serving(collection.name).spaces
     taken = frozenset(modality for space in spaces for modality in space.modalities)

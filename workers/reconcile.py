@@ -16,6 +16,7 @@ from uuid import UUID
 
 from core.points import Stored, text_words
 from core.records import Index, Standing
+from core.runtime import metrics
 from core.runtime.wiring import Parts
 from core.types import AssetId
 
@@ -77,6 +78,7 @@ def reconcile(
                     on_progress(drift)
         if repair:
             parts.store.flush(index)
+    metrics.drift(collection, Kind, {str(kind): count for kind, count in drift.counts.items()})
     return drift
 
 

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(3600, gt=0, description="How often it compares catalogue and index")
     reconcile_repairs: bool = Field(True, description="Whether the clock's reconciliation repairs what it finds")
     stall_seconds: float = Field(120, gt=0, description="A worker idle this long while messages wait ends itself")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port where a worker answers Prometheus; 0: nowhere")
     max_waiting_seconds: float = Field(0, ge=0, description="Take nothing in while an asset waits longer; 0: always")
     max_attempts: int = Field(5, ge=1, le=100, description="Tries before an asset is left to a person")
     max_bytes: int = Field(256 << 20, ge=1, description="Largest file, in bytes")

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from core.errors import BadQuery
+from core.runtime import metrics
 from core.runtime.settings import lane_count, load_settings
 from core.runtime.wiring import open_parts
 from quiver.cli.app import Data, Json, app, opened
@@ -32,6 +33,8 @@ def worker(
     if data is not None:
         os.environ["QUIVER_DATA"] = str(data)  # tasks read the environment
     settings = load_settings()
+    if settings.metrics_port:
+        metrics.serve(settings.metrics_port)
     if embedded:
         from workers.service import serve
 
