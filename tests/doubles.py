@@ -93,8 +93,9 @@ def toy(_argument: str = "") -> Sequence[Encoder]:
 
 
 def toy_parts(data: Path, **settings: Any) -> Parts:
-    """Embedded parts whose profile is `toy`."""
-    return Parts(load_settings(data=data, **{"profile": "toy", "lanes": 2, **settings}), Encoders({"toy": toy}))
+    """Embedded parts whose profile is `toy`, without child processes unless asked for."""
+    said = {"profile": "toy", "lanes": 2, "decode": "inline", **settings}
+    return Parts(load_settings(data=data, **said), Encoders({"toy": toy}))
 
 
 class Flaky:

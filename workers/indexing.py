@@ -11,17 +11,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from time import perf_counter
 
 from core.errors import CatalogueDown, Defect, Fault, NoSpaceFor, Refused
 from core.points import Column, Points, payload, point_id
 from core.ports import Encoder
 from core.records import Claim, Collection, Index
+from core.runtime import metrics
 from core.runtime.wiring import Parts
 from core.spaces import EmbeddingSpace, Sparse
-from core.types import Asset, AssetId, Segment
+from core.types import Asset, AssetId, Modality, Segment
 from ingest.limits import Limits
 from ingest.prepare import prepare
+from workers.cage import cage_of
 from workers.identity import me
 
 BACKOFF = timedelta(seconds=5)  # doubled with every attempt
@@ -85,25 +88,41 @@ def index_batch(parts: Parts, collection: str, ids: Sequence[AssetId]) -> Tally:
         claims = [claim for claim in claims if claim.attempt == 1]
     else:
         suspects = []
-    if claims:
-        tally += _index(parts, kept, claims)
-    for suspect in suspects:
-        tally += index_batch(parts, collection, [suspect.asset.id])
-    return tally
-
-
-def _index(parts: Parts, collection: Collection, claims: Sequence[Claim]) -> Tally:
-    tally = Tally()
     try:
-        with tally.timed("decode"):
-            prepared = _prepare(parts, collection, claims, tally)
-        for index in parts.catalogue.indexes(collection.name):
-            prepared = _write(parts, collection, index, prepared, tally)
+        for some in by_bytes(claims, parts.settings.batch_bytes):
+            tally += _index(parts, kept, some)
     except BaseException:
         # Down, stopped or interrupted: whatever it was, the assets are not to blame.
         with suppress(CatalogueDown):  # then the leases run out by themselves
             parts.catalogue.release(claims)
         raise
+    if claims:
+        metrics.batch({"indexed": tally.indexed, "failed": tally.failed, "stale": tally.stale}, tally.seconds)
+    for suspect in suspects:
+        tally += index_batch(parts, collection, [suspect.asset.id])
+    return tally
+
+
+def by_bytes(claims: Sequence[Claim], most: int) -> Iterator[list[Claim]]:
+    """Runs whose files together are of at most so many bytes, or one file that alone is larger."""
+    run: list[Claim] = []
+    size = 0
+    for claim in claims:
+        if run and size + claim.asset.size > most:
+            yield run
+            run, size = [], 0
+        run.append(claim)
+        size += claim.asset.size
+    if run:
+        yield run
+
+
+def _index(parts: Parts, collection: Collection, claims: Sequence[Claim]) -> Tally:
+    tally = Tally()
+    with tally.timed("decode"):
+        prepared = _prepare(parts, collection, claims, tally)
+    for index in parts.catalogue.indexes(collection.name):
+        prepared = _write(parts, collection, index, prepared, tally)
     with tally.timed("commit"):
         parts.catalogue.finish([claim for claim, _ in prepared])
     tally.indexed += len(prepared)
@@ -117,17 +136,18 @@ def _prepare(parts: Parts, collection: Collection, claims: Sequence[Claim], tall
     for claim in claims:
         asset = claim.asset
         try:
-            with parts.blobs.open(asset.digest) as source:
-                data = source.read()
-            out.append(
-                (
-                    claim,
-                    prepare(data, modality=asset.modality, media_type=asset.media_type, limits=limits, side=side),
-                )
-            )
+            out.append((claim, _decode(parts, asset, limits, side)))
         except (Refused, Defect) as fault:
             _fail(parts, claim, fault, tally)
     return out
+
+
+def _decode(parts: Parts, asset: Asset, limits: Limits, side: int) -> list[Segment]:
+    """In the cage, but for text: reading UTF-8 runs no codec."""
+    inline = asset.modality is Modality.TEXT or parts.settings.decode == "inline"
+    with parts.blobs.open(asset.digest) as source:
+        how = partial(prepare, source.read()) if inline else partial(cage_of(parts).prepare, source)
+        return how(modality=asset.modality, media_type=asset.media_type, limits=limits, side=side)
 
 
 def _write(parts: Parts, collection: Collection, index: Index, prepared: Prepared, tally: Tally) -> Prepared:
