@@ -129,7 +129,7 @@ def image_rows(quiver: Quiver, held: Sequence[Photo]) -> tuple[list[Row], int]:
         )
     judged = {key: [k for k in group if k != key] for group in groups.values() if len(group) > 1 for key in group}
     task = Task("Like this photo", (AP, Success @ 1), judged)
-    each: dict[str, dict[str, list[str]]] = {"visual": {}, "concept": {}, "concepts": {}}
+    each: dict[str, dict[str, list[str]]] = {"visual": {}, "concept": {}}
     fused: dict[str, list[str]] = {}
     for at, key in enumerate(judged, 1):
         answer = quiver.search(COLLECTION, like=key, limit=len(held), exact=True)
@@ -139,7 +139,7 @@ def image_rows(quiver: Quiver, held: Sequence[Photo]) -> tuple[list[Row], int]:
         progress(f"{task.name}: {at}/{len(judged)}")
     rows = [Row("random order", interval(guessed(task, [photo.key for photo in held])))]
     rows += [Row(f"{space} alone", interval(measured(task, ranked))) for space, ranked in each.items()]
-    return [*rows, Row("**Quiver** (all three, by RRF)", interval(measured(task, fused)))], len(judged)
+    return [*rows, Row("**Quiver** (both, by RRF)", interval(measured(task, fused)))], len(judged)
 
 
 def progress(said: str) -> None:

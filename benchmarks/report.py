@@ -53,9 +53,11 @@ is seen by the search.
   when the program runs and never committed. Drawings are left out by their folder and their number of colours.
 - **Categories.** `benchmarks/queries/categories.tsv`: written by hand in English and Chinese before these encoders were
   run on them, in a tuning part ({tuning}) and a test part. No photo is relevant in both.
-- **Chosen on the tuning part**: squashing pictures, both temperatures, the 20 likeliest classes, probabilities instead
-  of their roots, which words the concept lexicon keeps, and equal fusion weights; the image means are of the {tuned}
-  tuning photos. The tables are of test queries among all photos, the tuning ones as distractors.
+- **Chosen on the tuning part**: squashing pictures and one view of each, both temperatures, the 30 likeliest classes,
+  probabilities instead of their roots, which words the concept lexicon keeps, equal fusion weights, how labels are
+  said, dropping articles and how far queries are expanded (these three and the 30 on the captions of tuning photos
+  too). The image means are of the {tuned} tuning photos. The tables are of test queries among all photos, the tuning
+  ones as distractors.
 - **Not chosen here**: that pictures are placed by labels with definitions, and the sparse channel, come from earlier
   trials on the same photos with other queries for many of the same categories. So the test is one of constants; for
   the design it is a little kind.

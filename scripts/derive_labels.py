@@ -63,12 +63,13 @@ def dictionary() -> list[tuple[str, str, list[str]]]:
 
 
 def embeddings(nouns: Nouns, leaves: Iterable[int], sentences: Sentences) -> Float:
-    """f32 (1000, 512), unit rows: names, and the first name with its definition, in equal parts."""
+    """f32 (1000, 512), unit rows: names, the first name with its definition, and the definition, in equal parts."""
     synsets = [nouns.synsets[leaf] for leaf in leaves]
     names = sentences.embed([", ".join(s.lemmas) for s in synsets])
     defined = sentences.embed([f"{s.lemmas[0]}: {s.definition}" for s in synsets])
-    both = names + defined
-    out: Float = both / np.linalg.norm(both, axis=1, keepdims=True)
+    alone = sentences.embed([s.definition for s in synsets])
+    whole = names + defined + alone
+    out: Float = whole / np.linalg.norm(whole, axis=1, keepdims=True)
     return out
 
 

