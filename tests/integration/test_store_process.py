@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -108,6 +109,18 @@ def test_ending_finishes_what_runs_flushes_and_leaves_no_socket(tmp_path):
     held = {UUID(point.payload["asset"]).int for point in again.scroll(INDEX, limit=100_000)}
     again.close()
     assert held >= set(acknowledged)
+
+
+def test_ending_flushes_what_was_written_and_nothing_else(tmp_path, monkeypatch):
+    flushed: list[str] = []
+    monkeypatch.setattr(EdgeStore, "flush", lambda _, index: flushed.append(index.id))
+    store = ServedStore(tmp_path)
+    for index in (INDEX, replace(INDEX, id="unused")):
+        store.create(index)
+        store.count(index, T)
+    put(store, 1)
+    store.close()
+    assert flushed == ["i"]
 
 
 def test_a_store_ends_with_the_process_that_started_it_however_that_ends(tmp_path):
