@@ -36,6 +36,7 @@ from workers.reconcile import Drift, reconcile
 from workers.removal import remove
 
 PathLike = str | Path
+PATIENCE = 30.0  # seconds to wait for workers that are at what is removed
 
 
 class Quiver:
@@ -190,7 +191,10 @@ class Quiver:
             raise type(exc)(f"{name}: {exc}") from exc
 
     def remove(self, collection: str, *keys: str | UUID) -> Removed:
-        """Remove assets by id or external id: found no more on return. Unknown ones are named."""
+        """Remove assets by id or external id: found no more on return. Unknown ones are named.
+
+        Waits for workers that are at them. Raises Unavailable when one takes longer than half a minute.
+        """
         self._parts.catalogue.collection(collection)
         ids: list[AssetId] = []
         unknown: list[str] = []
@@ -199,7 +203,8 @@ class Quiver:
                 ids.append(self._asset(collection, key).id)
             except NoSuchAsset:
                 unknown.append(str(key))
-        return Removed(removed=remove(self._parts, self._tenant, collection, ids), unknown=tuple(unknown))
+        removed = remove(self._parts, self._tenant, collection, ids, patience=PATIENCE)
+        return Removed(removed=removed, unknown=tuple(unknown))
 
     def status(self, collection: str | None = None) -> list[CollectionStatus]:
         """One collection, or all."""
@@ -249,7 +254,8 @@ class Quiver:
         self, collection: str, *keys: str | UUID, kind: str | None = None, older_than: timedelta | None = None
     ) -> int:
         """Give failed assets up: remove those named, or all of a class and age; how many."""
-        return remove(self._parts, self._tenant, collection, self._failed(collection, keys, kind, older_than))
+        ids = self._failed(collection, keys, kind, older_than)
+        return remove(self._parts, self._tenant, collection, ids, patience=PATIENCE)
 
     def _failed(
         self, collection: str, keys: Sequence[str | UUID], kind: str | None, older_than: timedelta | None

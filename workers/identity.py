@@ -7,6 +7,8 @@ import socket
 import threading
 from pathlib import Path
 
+from core.runtime.wiring import Parts
+
 
 def _born(pid: int) -> str:
     """When a process started, in clock ticks since boot; empty where the system does not say."""
@@ -28,3 +30,8 @@ def is_dead(worker: str) -> bool:
     if len(parts) != 4 or parts[0] != socket.gethostname() or not Path("/proc/self/stat").exists():
         return False
     return _born(int(parts[1])) != parts[2]
+
+
+def bury(parts: Parts) -> int:
+    """End the leases of workers of this machine whose process is gone; how many."""
+    return sum(parts.catalogue.expire(worker) for worker in parts.catalogue.holders() if is_dead(worker))

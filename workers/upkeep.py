@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from core.runtime.wiring import Parts
 from core.types import AssetId
-from workers.identity import is_dead
+from workers.identity import bury
 from workers.removal import clear
 
 
@@ -39,8 +39,3 @@ def outstanding(parts: Parts, *, limit: int, quiet: timedelta) -> Iterator[tuple
         ids = parts.catalogue.missing(collection.name, limit=limit, quiet=quiet)
         for at in range(0, len(ids), size):
             yield collection.name, ids[at : at + size]
-
-
-def bury(parts: Parts) -> int:
-    """End the leases of workers of this machine whose process is gone; how many."""
-    return sum(parts.catalogue.expire(worker) for worker in parts.catalogue.holders() if is_dead(worker))
