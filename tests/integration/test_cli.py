@@ -302,7 +302,7 @@ def test_a_worker_without_a_broker_does_not_start(run: Run) -> None:
 
 def test_sweep_indexes_what_was_left_behind(run: Run, files: Path, data: Path) -> None:
     from tests.doubles import toy_parts
-    from tests.flow.test_indexing import register_all
+    from tests.flow.embedded import register_all
 
     parts = toy_parts(data)
     register_all(parts, files)
