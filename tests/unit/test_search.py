@@ -2,94 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import PIL.Image
 import pytest
 
 from core.errors import BadFilter, BadQuery, IndexDrifted, NoSpaceFor, NoSuchAsset, NoSuchCollection
-from core.fields import FieldType
 from core.filters import And, Eq, Filter, Not, Range, TextMatch
 from core.points import Nearest, Scope
-from core.runtime.wiring import Parts
 from core.stores.memory import MemoryStore
-from core.types import AssetId, Audio, Content, Image, Modality, Tenant, Text
-from ingest.sources.folder import Found
-from ingest.sources.manifest import Inline, Item
-from retrieval.request import MAX_LIMIT, Answer, Hit, Like, SearchRequest
-from retrieval.search import search
-from tests.doubles import Flaky, toy_parts
-from workers.collections import ensure
-from workers.indexing import index_batch
-from workers.intake import register
-
-ME, OTHER = Tenant("default"), Tenant("other")
-FIELDS = {"kind": FieldType.KEYWORD, "price": FieldType.FLOAT, "note": FieldType.TEXT}
-RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+from core.types import AssetId, Audio, Content, Image, Modality
+from retrieval.request import MAX_LIMIT, Hit, Like
+from tests.doubles import Flaky
+from tests.worlds import BLUE, GREEN, ME, OTHER, RED, Things, World
 
 
 def square(colour: tuple[int, int, int]) -> Image:
     return Image(np.full((8, 8, 3), colour, np.uint8))
-
-
-class World:
-    """A collection with what a test puts into it."""
-
-    def __init__(self, data: Path) -> None:
-        self.parts: Parts = toy_parts(data)
-        self.store = MemoryStore()
-        self.parts.__dict__["store"] = self.store
-        self._folder = data / "files"
-        self._folder.mkdir(parents=True)
-        self._made = ensure(self.parts, "c", FIELDS)
-        self.store.create(self.parts.catalogue.serving("c"))
-
-    def add(
-        self,
-        things: Mapping[str, str | tuple[int, int, int]],
-        *,
-        tenant: Tenant = ME,
-        metadata: Mapping[str, Any] | None = None,
-        index: bool = True,
-    ) -> None:
-        """Texts, and one-coloured pictures, by external id."""
-
-        def submit(collection: str, ids: Sequence[AssetId]) -> None:
-            if index:
-                index_batch(self.parts, collection, ids)
-
-        taken = register(
-            self.parts, tenant, self._made, [self._item(n, t, metadata) for n, t in things.items()], submit
-        )
-        assert not taken.refused
-
-    def _item(self, name: str, thing: str | tuple[int, int, int], metadata: Mapping[str, Any] | None) -> Item:
-        if isinstance(thing, str):
-            return Inline(name, thing, metadata or {})
-        path = self._folder / f"{uuid4().hex}.png"
-        PIL.Image.new("RGB", (8, 8), thing).save(path)
-        return Found(name, path, metadata or {})
-
-    def ask(self, query: str | Content | Like, *, tenant: Tenant = ME, collection: str = "c", **more: Any) -> Answer:
-        said = Text(query) if isinstance(query, str) else query
-        request = SearchRequest(tenant=tenant, collection=collection, query=said, **more)
-        parts = self.parts
-        return search(
-            request,
-            catalogue=parts.catalogue,
-            store=parts.store,
-            encoder_of=lambda space: parts.encoders.of_space("toy", space),
-        )
-
-    def names(self, query: str | Content | Like, **more: Any) -> list[str]:
-        return [hit.external_id for hit in self.ask(query, **more).hits]
-
-    def id_of(self, name: str, tenant: Tenant = ME) -> AssetId:
-        return self.parts.catalogue.asset(tenant, "c", name).id
 
 
 @pytest.fixture
@@ -99,7 +31,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.parts.close()
 
 
-Things = dict[str, str | tuple[int, int, int]]
 COLOURS: Things = {"red.png": RED, "green.png": GREEN, "blue.png": BLUE}
 WORDS: Things = {"red.txt": "red red", "green.txt": "green", "blue.txt": "blue blue blue"}
 IMAGES, TEXTS = frozenset({Modality.IMAGE}), frozenset({Modality.TEXT})

@@ -1,0 +1,191 @@
+"""Commands that are refused, the same in Python, and what is said of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import (
+    BadField,
+    BadFilter,
+    BadQuery,
+    Conflict,
+    CorruptMedia,
+    Fault,
+    NoSuchAsset,
+    NoSuchCollection,
+    NoSuchPath,
+    TooLarge,
+    UnknownProfile,
+    UnsupportedMedia,
+)
+from quiver import Quiver
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A command that is refused, the same in Python, and how."""
+
+    args: tuple[str, ...]
+    ask: Callable[[Quiver, Path], Any]
+    fault: type[Fault]
+    status: int
+    words: tuple[str, ...]
+
+
+REFUSALS = {
+    "missing path": Refusal(
+        ("ingest", "{files}/nowhere"),
+        lambda q, files: q.ingest(files / "nowhere", collection="default"),
+        NoSuchPath,
+        2,
+        ("nowhere", "no such file or folder"),
+    ),
+    "a missing path beside a good one": Refusal(
+        ("ingest", "{files}/red.txt", "{files}/nowhere"),
+        lambda q, files: q.ingest(files / "red.txt", files / "nowhere", collection="default"),
+        NoSuchPath,
+        2,
+        ("nowhere",),
+    ),
+    "undeclared field": Refusal(
+        ("search", "red", "-w", "colour = red"),
+        lambda q, _: q.search("default", "red", where="colour = red"),
+        BadFilter,
+        2,
+        ("'colour' is not a declared field", "kind (keyword)", "price (float)"),
+    ),
+    "wrong type": Refusal(
+        ("search", "red", "-w", 'price < "cheap"'),
+        lambda q, _: q.search("default", "red", where='price < "cheap"'),
+        BadFilter,
+        2,
+        ("'price' is declared float",),
+    ),
+    "unreadable filter": Refusal(
+        ("search", "red", "-w", "price <"),
+        lambda q, _: q.search("default", "red", where="price <"),
+        BadFilter,
+        2,
+        ("cannot read the filter here", "^", "for example"),
+    ),
+    "unknown collection": Refusal(
+        ("search", "red", "-c", "nowhere"),
+        lambda q, _: q.search("nowhere", "red"),
+        NoSuchCollection,
+        2,
+        ("nowhere", "default"),
+    ),
+    "status of an unknown collection": Refusal(
+        ("status", "nowhere"), lambda q, _: q.status("nowhere"), NoSuchCollection, 2, ("nowhere",)
+    ),
+    "removing from an unknown collection": Refusal(
+        ("rm", "red.txt", "-c", "nowhere"),
+        lambda q, _: q.remove("nowhere", "red.txt"),
+        NoSuchCollection,
+        2,
+        ("nowhere",),
+    ),
+    "unknown asset": Refusal(("show", "nobody"), lambda q, _: q.show("default", "nobody"), NoSuchAsset, 2, ("nobody",)),
+    "like an unknown asset": Refusal(
+        ("search", "--like", "nobody"), lambda q, _: q.search("default", like="nobody"), NoSuchAsset, 2, ("nobody",)
+    ),
+    "no query": Refusal(("search",), lambda q, _: q.search("default"), BadQuery, 2, ("a text, an image, an asset",)),
+    "two queries": Refusal(
+        ("search", "red", "--like", "red.txt"),
+        lambda q, _: q.search("default", "red", like="red.txt"),
+        BadQuery,
+        2,
+        ("one of",),
+    ),
+    "empty query": Refusal(("search", "  "), lambda q, _: q.search("default", "  "), BadQuery, 2, ("empty",)),
+    "limit 0": Refusal(
+        ("search", "red", "-n", "0"), lambda q, _: q.search("default", "red", limit=0), BadQuery, 2, ("1 to 1000",)
+    ),
+    "limit 1001": Refusal(
+        ("search", "red", "-n", "1001"),
+        lambda q, _: q.search("default", "red", limit=1001),
+        BadQuery,
+        2,
+        ("1 to 1000",),
+    ),
+    "unknown modality": Refusal(
+        ("search", "red", "-m", "smell"),
+        lambda q, _: q.search("default", "red", modality="smell"),
+        BadQuery,
+        2,
+        ("smell", "text, image"),
+    ),
+    "a query picture that is not there": Refusal(
+        ("search", "--image", "{files}/nowhere.png"),
+        lambda q, files: q.search("default", image=files / "nowhere.png"),
+        NoSuchPath,
+        2,
+        ("nowhere.png",),
+    ),
+    "a query picture that is a text": Refusal(
+        ("search", "--image", "{files}/red.txt"),
+        lambda q, files: q.search("default", image=files / "red.txt"),
+        BadQuery,
+        2,
+        ("red.txt: it is text/plain",),
+    ),
+    "a query picture that is a folder": Refusal(
+        ("search", "--image", "{files}"),
+        lambda q, files: q.search("default", image=files),
+        UnsupportedMedia,
+        2,
+        ("folder",),
+    ),
+    "a query picture that is cut": Refusal(
+        ("search", "--image", "{bad}/cut.jpg"),
+        lambda q, files: q.search("default", image=files.parent / "bad" / "cut.jpg"),
+        CorruptMedia,
+        2,
+        ("cut.jpg",),
+    ),
+    "a query picture that is huge": Refusal(
+        ("search", "--image", "{bad}/huge.png"),
+        lambda q, files: q.search("default", image=files.parent / "bad" / "huge.png"),
+        TooLarge,
+        2,
+        ("huge.png", "QUIVER_MAX_PIXELS"),
+    ),
+    "unknown profile": Refusal(
+        ("ingest", "{files}", "-c", "other", "--profile", "nobody"),
+        lambda q, files: q.ingest(files, collection="other", profile="nobody"),
+        UnknownProfile,
+        3,
+        ("there is no profile 'nobody'", "toy"),
+    ),
+    "bad field declaration": Refusal(
+        ("ingest", "{files}", "-f", "price=money"),
+        lambda q, files: q.ingest(files, collection="default", fields=["price=money"]),
+        BadField,
+        2,
+        ("price=money", "keyword, integer"),
+    ),
+    "bad field name": Refusal(
+        ("ingest", "{files}", "-f", "the price=float"),
+        lambda q, files: q.ingest(files, collection="default", fields={"the price": "float"}),
+        BadField,
+        2,
+        ("name=type",),
+    ),
+    "other fields than the collection's": Refusal(
+        ("ingest", "{files}", "-f", "price=integer"),
+        lambda q, files: q.ingest(files, collection="default", fields=["price=integer"]),
+        Conflict,
+        2,
+        ("default", "price"),
+    ),
+    "bad collection name": Refusal(
+        ("ingest", "{files}", "-c", "My Photos"),
+        lambda q, files: q.ingest(files, collection="My Photos"),
+        BadQuery,
+        2,
+        ("My Photos", "small letters"),
+    ),
+}
