@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 from time import monotonic
 
-from core.errors import Unavailable
+from core.errors import StoreLocked, Unavailable
 
 log = logging.getLogger(__name__)
 LONGEST_PAUSE = 30.0  # seconds between tries to start what dies at once
@@ -23,7 +26,7 @@ class Service:
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
-    ready: Callable[[], bool] = lambda: True  # asked until it says yes before the next is started
+    ready: Callable[[], bool] | None = None  # asked until it says yes before the next is started
     grace: float = 60.0  # seconds to end after SIGTERM
 
 
@@ -69,13 +72,34 @@ class _Running:
             self.process.wait()
 
 
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Be the one group of a folder. Raises StoreLocked, naming the process of the other."""
+    with lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise StoreLocked(
+                f"process {file.read().strip()} runs a group in {lock.parent}: end it, or use another folder"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
 def supervise(
     services: Sequence[Service], stopping: Event, *, on_ready: Callable[[], None], patience: float = 60.0
 ) -> None:
-    """Run the group until told to stop. Raises Unavailable when one does not become ready."""
+    """Run the group until told to stop. Raises Unavailable when one runs already or does not become ready."""
     running: list[_Running] = []
     try:
         for service in services:
+            if stopping.is_set():
+                break
+            if service.ready is not None and service.ready():
+                raise Unavailable(f"a {service.name} runs here already, which nobody supervises: end it, or use it")
             one = _Running(service)
             running.append(one)
             one.start()
@@ -95,7 +119,7 @@ def _await(one: _Running, stopping: Event, patience: float) -> None:
     while not stopping.is_set():
         if one.process is not None and one.process.poll() is not None:
             raise Unavailable(f"{one.service.name} ended at once, with status {one.process.returncode}: see above")
-        if one.service.ready():
+        if one.service.ready is None or one.service.ready():
             return
         if monotonic() > until:
             raise Unavailable(f"{one.service.name} is not ready after {patience:.0f} s")

@@ -15,7 +15,7 @@ from core.runtime.wiring import open_parts
 from quiver.cli.app import Data, app
 from quiver.cli.render import out
 from workers.broker import broker
-from workers.supervise import Service, supervise
+from workers.supervise import Service, alone, supervise
 
 ME = (sys.executable, "-c", "from quiver.cli.app import main; main()")
 
@@ -57,4 +57,5 @@ def up(
         for name, value in env.items():
             out.print(f"  export {name}={value}", highlight=False, markup=False, soft_wrap=True)
 
-    supervise(services, stopping, on_ready=ready)
+    with alone(folder / "up.lock"):
+        supervise(services, stopping, on_ready=ready)

