@@ -270,7 +270,7 @@ def test_a_folder_that_another_process_holds_names_the_holder_and_status_still_w
             said = ingested(*args)
             assert said.status == 4, (args, said)
             assert said.err.startswith(f"StoreLocked: process {pid} holds "), said.err
-            assert "use another folder" in said.err
+            assert "quiver store" in said.err
         status = ingested("status", "--json")
         assert status.status == 0
         assert ingested("show", "blue.txt").status == 0
