@@ -46,7 +46,10 @@ def up(
         services.append(ours)
         env.update(ours.env)
     work = [*ME, "worker", "--concurrency", str(concurrency)]
-    services += [Service(name=f"worker {number + 1}", argv=work, env=env) for number in range(workers)]
+    for number in range(workers):
+        port = settings.metrics_port and settings.metrics_port + number  # one address each
+        its = {**env, "QUIVER_METRICS_PORT": str(port)}
+        services.append(Service(name=f"worker {number + 1}", argv=work, env=its))
     services.append(Service(name="clock", argv=[*ME, "clock"], env=env))
     stopping = Event()
     for each in (signal.SIGTERM, signal.SIGINT):
