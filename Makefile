@@ -26,13 +26,14 @@ lint: $(STAMP) ## style, types, architecture
 bench: $(STAMP) ## figures of docs/benchmarks.md
 	$(RUN) -m benchmarks.pipeline
 	$(RUN) -m benchmarks.search
+	$(RUN) -m benchmarks.worker
 	$(RUN) -m benchmarks.page
 
 eval: $(STAMP) ## figures of docs/quality.md
 	$(RUN) -m benchmarks.quality
 
 check-slow: $(STAMP) ## tests that take minutes, and thousands of generated examples
-	HYPOTHESIS_PROFILE=nightly $(RUN) -m pytest -q tests/unit tests/contract
+	HYPOTHESIS_PROFILE=nightly $(RUN) -m pytest -q tests/unit tests/contract tests/flow
 	$(RUN) -m pytest -q -m slow
 
 clean:

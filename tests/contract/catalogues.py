@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from core.catalogue.sql import SqlCatalogue
+from core.catalogue.tables import metadata
 from core.fields import FieldType
 from core.records import Draft, Index, IndexState
 from core.spaces import EmbeddingSpace, Metric
@@ -43,3 +44,10 @@ def index_all(catalogue: SqlCatalogue, *, lease: timedelta = LEASE) -> int:
         assert catalogue.sign(index, dict.fromkeys(claims, 1)) == {}
     catalogue.finish(claims)
     return len(claims)
+
+
+def empty(catalogue: SqlCatalogue) -> None:
+    """All rows out of it: tests share one database."""
+    with catalogue.engine.begin() as conn:
+        for table in reversed(metadata.sorted_tables):
+            conn.execute(table.delete())

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from core.catalogue.sql import SqlCatalogue, open_catalogue
 from core.fields import FieldType
 from core.ports import VectorStore
 from core.records import Collection, Index, IndexState
-from tests.contract.catalogues import index_named
+from tests.contract.catalogues import empty, index_named
 from tests.contract.vector_stores import KINDS, make_index, open_store
 
 
@@ -22,8 +21,7 @@ def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlCat
         made = open_catalogue(f"sqlite:///{tmp_path}/catalogue.db", max_attempts=2)
     else:
         made = open_catalogue(request.getfixturevalue("postgres_url"), max_attempts=2)
-        with made.engine.begin() as conn:
-            conn.execute(text("TRUNCATE collections, indexes, assets, receipts, leases, failures, circuits"))
+        empty(made)
     made.create_collection(Collection(name="c", fields={"kind": FieldType.KEYWORD}, profile="p"))
     made.create_index(index_named("c-1", IndexState.SERVING))
     yield made

@@ -9,18 +9,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
+from core.catalogue.sql import SqlCatalogue
 from core.errors import Fault, StoreDown
+from core.points import Points
 from core.runtime.wiring import Parts
 from core.stores.memory import MemoryStore
 from ingest.sources.paths import items
+from tests.contract.catalogues import empty
 from tests.doubles import Flaky, toy_parts
 from tests.flow.promises import ME, check, upkeep
 from workers.collections import ensure
 from workers.indexing import index_batch
 from workers.intake import register
+from workers.reconcile import reconcile
 from workers.removal import remove
 
 TEXTS = {"red.txt": "red red", "green.txt": "green", "blue.txt": "a blue cat", "same.txt": "green"}
@@ -59,11 +64,23 @@ def take_out(parts: Parts, folder: Path) -> None:
     remove(parts, ME, "c", ids)
 
 
-STEPS: list[Callable[[Parts, Path], None]] = [add, replace, replace_by_less, take_out, add]
+def mend(parts: Parts, _folder: Path) -> None:
+    """Damage the index behind the catalogue's back, then reconcile."""
+    index = parts.catalogue.serving("c")
+    known = [asset for asset, _ in parts.catalogue.assets(ME, "c")]
+    points = parts.store.of_asset(index, known[0].id)
+    strays = [dict(point.payload) | {"asset": str(UUID(int=7))} for point in points]
+    parts.store.upsert(index, Points([uuid4() for _ in strays], strays, {}))
+    parts.store.forget(index, {known[0].id: None})
+    reconcile(parts, "c", repair=True)
 
 
-def wired(data: Path, before: Callable[[str], None], store: Any = None) -> Parts:
-    parts = toy_parts(data, batch=3)
+STEPS: list[Callable[[Parts, Path], None]] = [add, replace, replace_by_less, take_out, add, mend]
+EVERY = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 5  # at each how-manyeth call a process is killed
+
+
+def wired(data: Path, before: Callable[[str], None], store: Any = None, **settings: Any) -> Parts:
+    parts = toy_parts(data, batch=3, **settings)
     store = store if store is not None else parts.store
     for name in ("catalogue", "blobs"):
         parts.__dict__[name] = Flaky(getattr(parts, name), before)
@@ -89,7 +106,8 @@ def test_a_fault_at_any_call_loses_nothing(step: int, tmp_path: Path) -> None:
         for earlier in STEPS[:step]:
             earlier(parts, data / "files")
             upkeep(parts)
-        check(parts) if step else None
+        if step:
+            check(parts)
         armed = True
         with suppress(Fault):  # what the caller sees is not what is tested: what is left behind is
             STEPS[step](parts, data / "files")
@@ -106,7 +124,7 @@ def test_a_fault_at_any_call_loses_nothing(step: int, tmp_path: Path) -> None:
     assert fail_at > 5, "the step made hardly any call: it was not tested"
 
 
-def _die_at(data: Path, step: int, die_at: int) -> None:
+def _die_at(data: Path, step: int, die_at: int, database_url: str | None) -> None:
     calls = 0
 
     def before(_name: str) -> None:
@@ -115,33 +133,40 @@ def _die_at(data: Path, step: int, die_at: int) -> None:
         if calls == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    parts = wired(data, before)
+    parts = wired(data, before, database_url=database_url)
     STEPS[step](parts, data / "files")
     parts.close()
 
 
 @pytest.mark.parametrize("step", range(len(STEPS)), ids=lambda i: f"{i}-{STEPS[i].__name__}")
-def test_a_process_killed_at_any_call_loses_nothing_and_doubles_nothing(step: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_a_process_killed_at_any_call_loses_nothing_and_doubles_nothing(
+    database: str, step: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """On the real engine and a real database, in a process of its own."""
+    url = request.getfixturevalue("postgres_url") if database == "postgres" else None
     server = multiprocessing.get_context("forkserver")  # forks a process that never opened an index
     server.set_forkserver_preload(["tests.flow.test_crashes", "core.stores.edge"])
-    die_at, survived, every = 2, False, 4
+    die_at, survived = 2 + step % EVERY, False
     while not survived:
         data = tmp_path / f"at-{die_at}"
-        parts = toy_parts(data, batch=3)
+        parts = toy_parts(data, batch=3, database_url=url)
+        assert isinstance(parts.catalogue, SqlCatalogue)
+        empty(parts.catalogue)
         for earlier in STEPS[:step]:
             earlier(parts, data / "files")
         parts.close()
-        child = server.Process(target=_die_at, args=(data, step, die_at))
+        child = server.Process(target=_die_at, args=(data, step, die_at, url))
         child.start()
         child.join(60)
         survived = child.exitcode == 0
         assert survived or child.exitcode == -signal.SIGKILL
-        parts = toy_parts(data, batch=3)
-        parts.store.create(parts.catalogue.serving("c")) if parts.catalogue.collections() else None
+        parts = toy_parts(data, batch=3, database_url=url)
+        if parts.catalogue.collections():
+            parts.store.create(parts.catalogue.serving("c"))
         STEPS[step](parts, data / "files")
         upkeep(parts)
         check(parts)
         parts.close()
-        die_at += every
+        die_at += EVERY
     assert die_at > 8
