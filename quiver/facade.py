@@ -17,10 +17,9 @@ from core.fields import parse_fields
 from core.filters import Filter
 from core.records import Collection, Failure, Outcome
 from core.runtime.wiring import Parts, open_parts
-from core.types import Asset, AssetId, Content, Modality, Tenant, Text
-from ingest.decode.thumbnail import thumbnail
+from core.types import Asset, AssetId, Content, Image, Modality, Tenant, Text
+from ingest.decode.thumbnail import THUMBNAIL, thumbnail
 from ingest.files import opened, printable, reading
-from ingest.prepare import prepare
 from ingest.sniff import sniff
 from ingest.sources.paths import items
 from quiver.reports import AssetView, CollectionStatus, IngestReport, Progress, Removed
@@ -29,7 +28,8 @@ from retrieval.expression import parse
 from retrieval.request import Answer, Hit, Like, SearchRequest
 from retrieval.search import search
 from workers.collections import ensure
-from workers.indexing import Tally, limits_of
+from workers.decoding import decode, limits_of
+from workers.indexing import Tally
 from workers.intake import Intake, register
 from workers.lanes import Lanes
 from workers.reconcile import Drift, reconcile
@@ -183,9 +183,8 @@ class Quiver:
                 with reading():
                     source.seek(0)
                     data = source.read()
-            return prepare(data, modality=kind.modality, media_type=kind.media_type, limits=limits, side=side)[
-                0
-            ].content
+            [segment] = decode(self._parts, data, modality=kind.modality, media_type=kind.media_type, side=side)
+            return segment.content
         except Refused as exc:
             name = "the query image" if isinstance(image, bytes) else printable(str(image))
             raise type(exc)(f"{name}: {exc}") from exc
@@ -301,7 +300,10 @@ class Quiver:
         """The hits of searches as one HTML page with thumbnails inside."""
 
         def picture(hit: Hit) -> bytes:
-            return thumbnail(self.content(collection, hit.asset), limits=limits_of(self._parts))
+            data = self.content(collection, hit.asset)
+            [segment] = decode(self._parts, data, modality=hit.modality, media_type=hit.media_type, side=THUMBNAIL)
+            assert isinstance(segment.content, Image)
+            return thumbnail(segment.content)
 
         return contact_sheet(f"{collection}: {len(searches)} searches", searches, picture)
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from time import perf_counter
 
 from core.errors import CatalogueDown, Defect, Fault, NoSpaceFor, Refused
@@ -21,10 +20,8 @@ from core.records import Claim, Collection, Index
 from core.runtime import metrics
 from core.runtime.wiring import Parts
 from core.spaces import EmbeddingSpace, Sparse
-from core.types import Asset, AssetId, Modality, Segment
-from ingest.limits import Limits
-from ingest.prepare import prepare
-from workers.cage import cage_of
+from core.types import Asset, AssetId, Segment
+from workers.decoding import decode
 from workers.identity import me
 
 BACKOFF = timedelta(seconds=5)  # doubled with every attempt
@@ -58,18 +55,6 @@ class Tally:
             yield
         finally:
             self.seconds[stage] += perf_counter() - began
-
-
-def limits_of(parts: Parts) -> Limits:
-    """The limits that the settings give."""
-    said = parts.settings
-    return Limits(
-        bytes=said.max_bytes,
-        pixels=said.max_pixels,
-        text_chars=said.max_text_chars,
-        metadata_bytes=said.max_metadata_bytes,
-        segments=said.max_segments,
-    )
 
 
 def index_batch(parts: Parts, collection: str, ids: Sequence[AssetId]) -> Tally:
@@ -131,23 +116,16 @@ def _index(parts: Parts, collection: Collection, claims: Sequence[Claim]) -> Tal
 
 def _prepare(parts: Parts, collection: Collection, claims: Sequence[Claim], tally: Tally) -> Prepared:
     side = max((encoder.pixels for encoder in parts.encoders.of_profile(collection.profile)), default=0)
-    limits = limits_of(parts)
     out: Prepared = []
     for claim in claims:
         asset = claim.asset
         try:
-            out.append((claim, _decode(parts, asset, limits, side)))
+            with parts.blobs.open(asset.digest) as source:
+                said = decode(parts, source, modality=asset.modality, media_type=asset.media_type, side=side)
+            out.append((claim, said))
         except (Refused, Defect) as fault:
             _fail(parts, claim, fault, tally)
     return out
-
-
-def _decode(parts: Parts, asset: Asset, limits: Limits, side: int) -> list[Segment]:
-    """In the cage, but for text: reading UTF-8 runs no codec."""
-    inline = asset.modality is Modality.TEXT or parts.settings.decode == "inline"
-    with parts.blobs.open(asset.digest) as source:
-        how = partial(prepare, source.read()) if inline else partial(cage_of(parts).prepare, source)
-        return how(modality=asset.modality, media_type=asset.media_type, limits=limits, side=side)
 
 
 def _write(parts: Parts, collection: Collection, index: Index, prepared: Prepared, tally: Tally) -> Prepared:

@@ -13,7 +13,7 @@ from core.runtime.wiring import Parts
 from core.types import AssetId, Tenant
 from ingest.register import draft
 from ingest.sources.manifest import Item
-from workers.indexing import limits_of
+from workers.decoding import limits_of
 
 LONGEST_ID = 1023  # characters, as the catalogue's column
 

@@ -6,14 +6,15 @@ import io
 
 import PIL.Image
 
-from ingest.decode.image import decode_image
-from ingest.limits import Limits
+from core.types import Image
+
+THUMBNAIL = 240  # pixels on the longer side
 
 
-def thumbnail(data: bytes, *, limits: Limits, side: int = 240) -> bytes:
-    """A JPEG of at most `side` pixels on its longer side. Raises Refused as `decode_image` does."""
-    picture = PIL.Image.fromarray(decode_image(data, limits=limits, side=side).pixels)
-    picture.thumbnail((side, side))
+def thumbnail(image: Image) -> bytes:
+    """A JPEG of at most THUMBNAIL pixels on its longer side."""
+    picture = PIL.Image.fromarray(image.pixels)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=85)
     return out.getvalue()
