@@ -9,7 +9,8 @@ import PIL.Image
 
 from scripts.demo import inside
 
-SIZES = ((640, 480, 0.4), (1920, 1080, 0.4), (4000, 3000, 0.2))  # width, height, share
+Sizes = tuple[tuple[int, int, float], ...]
+SIZES: Sizes = ((640, 480, 0.4), (1920, 1080, 0.4), (4000, 3000, 0.2))  # width, height, share
 SOURCES = (
     "skimage/data/chelsea.png",
     "skimage/data/coffee.png",
@@ -19,17 +20,17 @@ SOURCES = (
 LANDSCAPES = ("sklearn/datasets/images/china.jpg", "sklearn/datasets/images/flower.jpg")
 
 
-def make_photos(folder: Path, count: int, *, seed: int = 0) -> list[Path]:
-    """`count` JPEGs of quality 85 in the sizes above, the same for the same seed. Made once."""
+def make_photos(folder: Path, count: int, *, seed: int = 0, of: Sizes = SIZES) -> list[Path]:
+    """`count` JPEGs of quality 85 in these sizes, the same for the same seed. Made once."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = [PIL.Image.open(inside(name)).convert("RGB") for name in (*SOURCES, *LANDSCAPES)]
     rng = np.random.default_rng(seed)
-    sizes = rng.permutation([i for i, (_, _, share) in enumerate(SIZES) for _ in range(round(share * count))])
+    sizes = rng.permutation([i for i, (_, _, share) in enumerate(of) for _ in range(round(share * count))])
     made = []
     for i in range(count):
         path = folder / f"{i:05}.jpg"
         made.append(path)
-        width, height, _ = SIZES[int(sizes[i % len(sizes)])]
+        width, height, _ = of[int(sizes[i % len(sizes)])]
         grain = rng.integers(0, 2**32)
         source = sources[int(rng.integers(len(sources)))]
         left, top = rng.uniform(0, 0.4, 2)
