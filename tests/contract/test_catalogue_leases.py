@@ -6,6 +6,9 @@ import threading
 from datetime import timedelta
 from uuid import uuid4
 
+from sqlalchemy import text
+
+from core.catalogue.engine import make_engine
 from core.catalogue.sql import SqlCatalogue
 from core.records import State
 from core.types import AssetId
@@ -171,3 +174,19 @@ def test_what_changed_just_now_can_be_left_to_its_message(catalogue: SqlCatalogu
     assert catalogue.missing("c", limit=10, quiet=timedelta(minutes=1)) == []
     assert catalogue.missing("c", limit=10, within=timedelta(minutes=1)) == [asset_id]
     assert catalogue.missing("c", limit=10, within=timedelta(0)) == []
+
+
+def test_connections_that_the_server_closed_are_made_anew(catalogue: SqlCatalogue) -> None:
+    """As after a restart of the database."""
+    if catalogue.engine.dialect.name != "postgresql":
+        return  # a file has no server to restart
+    add(catalogue)
+    killer = make_engine(catalogue.engine.url.render_as_string(hide_password=False))
+    with killer.connect() as conn:
+        others = text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert conn.execute(others).all()
+    killer.dispose()
+    assert index_all(catalogue) == 1
