@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from core.catalogue.engine import make_engine
-from core.catalogue.sql import SqlCatalogue
+from core.catalogue.sql import SqlCatalogue, open_catalogue
 from core.records import State
 from core.types import AssetId
 from tests.contract.catalogues import LEASE, ME, add, draft, index_all
@@ -176,12 +176,11 @@ def test_what_changed_just_now_can_be_left_to_its_message(catalogue: SqlCatalogu
     assert catalogue.missing("c", limit=10, within=timedelta(0)) == []
 
 
-def test_connections_that_the_server_closed_are_made_anew(catalogue: SqlCatalogue) -> None:
+def test_connections_that_the_server_closed_are_made_anew(postgres_url: str) -> None:
     """As after a restart of the database."""
-    if catalogue.engine.dialect.name != "postgresql":
-        return  # a file has no server to restart
-    add(catalogue)
-    killer = make_engine(catalogue.engine.url.render_as_string(hide_password=False))
+    catalogue = open_catalogue(postgres_url)
+    assert catalogue.collections() is not None
+    killer = make_engine(postgres_url)
     with killer.connect() as conn:
         others = text(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -189,4 +188,6 @@ def test_connections_that_the_server_closed_are_made_anew(catalogue: SqlCatalogu
         )
         assert conn.execute(others).all()
     killer.dispose()
-    assert index_all(catalogue) == 1
+    assert catalogue.collections() is not None
+    assert catalogue.quarantine() == []
+    catalogue.close()
