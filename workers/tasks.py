@@ -54,9 +54,9 @@ def index(collection: str, ids: list[str]) -> None:
     wanted = [AssetId(UUID(said)) for said in ids]
 
     def work() -> None:
-        room = here.settings.batch - len(wanted)
-        others = here.catalogue.missing(collection, limit=room, within=RECENT) if room > 0 else []
-        index_batch(here, collection, list(dict.fromkeys([*wanted, *others])))
+        most = max(here.settings.batch, len(wanted))
+        others = here.catalogue.missing(collection, limit=most, within=RECENT) if len(wanted) < most else []
+        index_batch(here, collection, list(dict.fromkeys([*wanted, *others]))[:most])
 
     patiently(here, work, stopping=_stopping)
 
