@@ -21,7 +21,6 @@ from workers.indexing import index_batch
 from workers.intake import register
 from workers.removal import remove
 
-
 SEGMENTS = 5  # windows of the text below
 
 
