@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from quiver import Quiver
 from tests.conftest import missing
 from tests.doubles import toy_parts
 
-UP = (sys.executable, "-m", "tests.launch", "up", "--workers", "1", "--concurrency", "1")
+UP = (sys.executable, "-m", "tests.launch", "up", "--workers", "2", "--concurrency", "1")
 DEADLINE = 60.0  # seconds
 
 
@@ -27,13 +29,21 @@ class Up:
 
     def __init__(self, folder: Path) -> None:
         self.data, self.log = folder / "data", folder / "log"
-        self.env = {**os.environ, "QUIVER_DATA": str(self.data), "QUIVER_PROFILE": "toy", "QUIVER_SWEEP_SECONDS": "1"}
+        self.port = free_port()
+        self.env = {
+            **os.environ,
+            "QUIVER_DATA": str(self.data),
+            "QUIVER_PROFILE": "toy",
+            "QUIVER_SWEEP_SECONDS": "1",
+            "QUIVER_METRICS_PORT": str(self.port),
+        }
         self._out = self.log.open("w")
         self.process = subprocess.Popen(UP, env=self.env, stdout=self._out, stderr=subprocess.STDOUT)
         self.seen: set[int] = set()
 
-    def wait_ready(self) -> None:
-        until("all run", lambda: "processes run" in self.log.read_text() or self.process.poll() is not None)
+    def wait_for(self, said: str) -> None:
+        """Until it said that."""
+        until(f"it says {said!r}", lambda: said in self.log.read_text() or self.process.poll() is not None)
         assert self.process.poll() is None, self.log.read_text()
 
     def settings(self) -> dict[str, str]:
@@ -52,8 +62,8 @@ class Up:
         self.seen |= found.keys()
         return found
 
-    def worker(self) -> int | None:
-        return next((pid for pid, command in self.processes().items() if " worker --" in command), None)
+    def workers(self) -> set[int]:
+        return {pid for pid, command in self.processes().items() if " worker --" in command}
 
     def close(self) -> None:
         self.processes()
@@ -78,6 +88,27 @@ def table() -> dict[int, tuple[int, str]]:
     return found
 
 
+def free_port() -> int:
+    """The first of two ports that nobody uses."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port: int = one.getsockname()[1]
+            try:
+                two.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
 def until(what: str, true: Callable[[], object]) -> None:
     deadline = time.monotonic() + DEADLINE
     while not true():
@@ -94,7 +125,6 @@ def up() -> Iterator[Up]:
     with tempfile.TemporaryDirectory(prefix="quiver-") as folder:  # short: it holds sockets
         made = Up(Path(folder))
         try:
-            made.wait_ready()
             yield made
         finally:
             made.close()
@@ -118,11 +148,14 @@ def best(quiver: Quiver, text: str) -> str | None:
 
 
 def test_it_indexes_mends_itself_refuses_a_second_one_and_ends_whole(up: Up) -> None:
+    up.wait_for("processes run")
     hand_over(up, "red.txt", "a red cat")
-    first = up.worker()
-    assert first is not None
+    for number in range(2):
+        until(f"worker {number + 1} tells its figures", partial(answers, up.port + number))
+    first, other = sorted(up.workers())
     os.kill(first, signal.SIGKILL)
-    until("there is another worker", lambda: up.worker() not in (None, first))
+    until("there is another worker", lambda: len(up.workers() - {first}) == 2)
+    assert other in up.workers(), "its neighbour stays"
     hand_over(up, "blue.txt", "a blue dog")
 
     second = subprocess.run(UP, env=up.env, capture_output=True, text=True, timeout=DEADLINE, check=False)
@@ -141,6 +174,7 @@ def test_it_indexes_mends_itself_refuses_a_second_one_and_ends_whole(up: Up) -> 
 
 
 def test_what_a_killed_group_left_running_is_not_doubled(up: Up) -> None:
+    up.wait_for("serving at")
     up.processes()
     up.process.kill()
     up.process.wait()
