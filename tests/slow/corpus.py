@@ -96,9 +96,9 @@ BAD = (
 
 
 def text(number: int, version: int = 1) -> bytes:
-    """A small text that both toy encoders see."""
-    said = f"a {COLOURS[number % 3]} {VOCABULARY[number % 4]}, number {number}, version {version}"
-    return said.encode()
+    """A small text that both toy encoders see; every third version is long enough for several segments."""
+    said = f"a {COLOURS[number % 3]} {VOCABULARY[number % 4]}, number {number}, version {version}. "
+    return (said * (1 if version % 3 else 100)).encode()
 
 
 def picture(number: int) -> bytes:
