@@ -90,6 +90,11 @@ def _scroll(said: wire.Plain) -> Call:
     return Call(lambda store: [wire.stored_to(p) for p in store.scroll(index, after=after, limit=limit)], index)
 
 
+def _unindexed(said: wire.Plain) -> Call:
+    index = wire.index_from(said["index"])
+    return Call(lambda store: store.unindexed(index))
+
+
 _CALLS: dict[str, Callable[[wire.Plain], Call]] = {
     "create": _create,
     "drop": _drop,
@@ -102,6 +107,7 @@ _CALLS: dict[str, Callable[[wire.Plain], Call]] = {
     "count": _count,
     "of_asset": _of_asset,
     "scroll": _scroll,
+    "unindexed": _unindexed,
 }
 
 

@@ -9,177 +9,195 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
-import qdrant_edge as e
-
-from core.errors import Conflict, Defect, Fault, StoreDown
+from core.errors import Conflict, Defect, IndexDrifted, StoreDown
 from core.filters import Filter
-from core.points import Found, Nearest, Points, Scope, Stored, check_points
+from core.points import Found, Nearest, Points, Scope, Stored
 from core.records import Index
 from core.spaces import EmbeddingSpace
+from core.stores import edge_changes, edge_optimize
 from core.stores import edge_folder as folder
-from core.stores import edge_optimize
-from core.stores.edge_types import found, is_panic, request, stored, to_filter, translated, upserts
+from core.stores.edge_shard import Shard
+from core.stores.edge_types import translated
+from core.stores.engine import Engine
 from core.stores.folder_lock import FolderLock
-from core.stores.guards import best_first, check_held, check_query, check_same, grouped
-from core.stores.translate import of_assets, scoped
+from core.stores.guards import check_same
 from core.types import AssetId
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_ROUNDS = 20  # of catching up while others write
+_FEW = 64  # assets that a writer may wait for
 
 
 class EdgeStore:
-    """A VectorStore in this process. `recovered` lists indexes that lost unflushed writes: reconcile those."""
+    """A VectorStore in this process. With `engines`, an index that was optimized goes on in a process of its own."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, engines: bool = False) -> None:
         """Raises StoreLocked when another process or instance holds the folder, StoreDown when it is unusable."""
         os.environ["RUST_BACKTRACE"] = "0"  # a panic is answered below; its trace is pages of noise
-        self.recovered: list[str] = []
         self._root = root
+        self._engines = engines
         self._process = os.getpid()
-        self._lock = RLock()
-        self._shards: dict[str, e.EdgeShard] = {}
-        self._made: dict[str, dict[str, Any]] = {}  # what each open index was made of
-        self._changes: dict[str, edge_optimize.Changes] = {}  # of the indexes that are being optimized
+        self._lock = RLock()  # of what follows, for a moment, and while an index is opened
+        self._held: dict[str, Shard | Engine] = {}
+        self._writing: dict[str, RLock] = {}  # by index: held by who writes, and while it is copied; searches go on
+        self._changed: dict[str, set[AssetId]] = {}  # of the indexes that are being optimized, since they were copied
+        self._recovered: list[str] = []
         self._open = True
         try:
             root.mkdir(parents=True, exist_ok=True)
-            self._held = FolderLock(root)
-            folder.sweep(root)
+            self._folder_lock = FolderLock(root)
+            try:
+                folder.sweep(root)
+            except BaseException:
+                self._folder_lock.release()
+                raise
         except OSError as exc:
             raise StoreDown(f"{root} cannot be used for indexes: {exc}") from exc
 
+    @property
+    def recovered(self) -> list[str]:
+        """Indexes that lost unflushed writes since the store was opened: reconcile those."""
+        for index_id, held in list(self._held.items()):
+            if isinstance(held, Engine) and index_id not in self._recovered:
+                try:
+                    self._recovered += held.recovered
+                except StoreDown as fault:
+                    log.warning("the engine of index %s cannot be asked what it recovered: %s", index_id, fault)
+        return list(self._recovered)
+
     def create(self, index: Index) -> None:
         """See the port. ModelMismatch or Conflict when it exists and differs."""
-
-        def work() -> None:
+        with self._writes(index.id), translated():
             kept = folder.description(self._root, index.id)
             if kept is None:
                 folder.make(self._root, index)
             else:
                 check_same(kept, index)
 
-        self._guard(work)
-
     def drop(self, index_id: str) -> None:
         """See the port."""
-
-        def work() -> None:
-            if index_id in self._shards:
-                self._abandon(index_id)
-            folder.remove(self._root, index_id)
-
-        self._guard(work)
+        with self._writes(index_id), translated():
+            with self._lock:
+                gone = folder.hide(self._root, index_id)
+                held = self._held.pop(index_id, None)
+                self._changed.pop(index_id, None)
+            if held is not None:
+                held.close()
+            folder.discard(gone)
 
     def indexes(self) -> list[str]:
         """See the port."""
-        return self._guard(lambda: folder.ids(self._root))
+        self._check()
+        return folder.ids(self._root)
 
     def upsert(self, index: Index, points: Points) -> None:
         """See the port."""
-        check_points(points, index.spaces)
-        with translated():
-            operations = list(upserts(points))
-        self._must_hold(index, points.columns)
-        for operation in operations:
-            self._update(index.id, operation, points.ids)
+        assets = (AssetId(UUID(said["asset"])) for said in points.payloads)
+        self._write(index, assets, lambda held: held.upsert(index, points))
 
     def flush(self, index: Index) -> None:
         """See the port: only this reaches the disk, a write does not."""
-        self._use(index.id, lambda shard: shard.flush())
+        self._write(index, (), lambda held: held.flush(index))
 
     def forget(self, index: Index, assets: Mapping[AssetId, int | None]) -> None:
         """See the port."""
-        for below, mine in grouped(assets).items():
-            gone = to_filter(of_assets(mine, below=below))
-            self._update(index.id, e.UpdateOperation.delete_points_by_filter(gone))
+        self._write(index, assets, lambda held: held.forget(index, assets))
 
     def search(self, index: Index, queries: Sequence[Nearest]) -> list[list[Found]]:
         """See the port."""
-        asked = [at for at, query in enumerate(queries) if check_query(index, query)]
-        with translated():
-            batch = e.QueryBatchRequest([request(queries[at]) for at in asked])
-        answers = self._use(index.id, lambda shard: shard.query_batch(batch) if asked else [])
-        out: list[list[Found]] = [[] for _ in queries]
-        for at, answer in zip(asked, answers, strict=True):
-            out[at] = best_first([found(point) for point in answer])
-        return out
+        return self._ask(index.id, lambda held: held.search(index, queries))
 
     def count(self, index: Index, scope: Scope, where: Filter | None = None) -> int:
         """See the port."""
-        with translated():
-            wanted = e.CountRequest(exact=True, filter=to_filter(scoped(scope, where)))
-        return self._use(index.id, lambda shard: shard.count(wanted))
+        return self._ask(index.id, lambda held: held.count(index, scope, where))
 
     def of_asset(self, index: Index, asset: AssetId) -> list[Stored]:
         """See the port."""
-        mine = to_filter(of_assets([asset]))
-        out: list[Stored] = []
-        at: UUID | int | str | None = None
-        while True:
-            page = e.ScrollRequest(offset=at, limit=1000, filter=mine, with_payload=True, with_vector=True)
-            records, at = self._page(index.id, page)
-            out += [stored(record) for record in records]
-            if at is None:
-                return sorted(out, key=lambda point: (point.payload["ordinal"], point.id))
+        return self._ask(index.id, lambda held: held.of_asset(index, asset))
 
     def scroll(self, index: Index, *, after: UUID | None = None, limit: int = 1000) -> list[Stored]:
         """See the port."""
-        if limit < 1 or (after is not None and after.int == 2**128 - 1):
-            return []
-        start = None if after is None else UUID(int=after.int + 1)  # the engine's offset is inclusive
-        page = e.ScrollRequest(offset=start, limit=limit, with_payload=True, with_vector=False)
-        records, _ = self._page(index.id, page)
-        return [stored(record) for record in records]
+        return self._ask(index.id, lambda held: held.scroll(index, after=after, limit=limit))
 
     def unindexed(self, index: Index) -> int:
         """How many points no search graph covers; too many when points lack vectors of some spaces."""
-        dense = sum(not space.sparse for space in index.spaces)
-        info = self._use(index.id, lambda shard: shard.info())
-        return max(0, info.points_count - info.indexed_vectors_count // max(dense, 1))
+        return self._ask(index.id, lambda held: held.unindexed(index))
 
     def optimize(self, index: Index) -> None:
-        """Build the search graph over what is there, in a child process on a copy, and swap the copy in.
+        """Build the search graph over what is there, in a child process on a copy, and serve from that.
 
-        Takes about a millisecond of processor a new point; searches and writes go on meanwhile, but for the copying
-        and the catching up. Killed at any moment it loses nothing: the pointer to the served shard moves in one step.
-        Raises Conflict when the index is being optimized already, StoreDown when the child failed.
+        Takes about a millisecond of processor a new point. Searches go on; writes wait while the shard is copied and
+        for the last few changes. With engines a process opens the copy and serves it; without, it is opened here, and
+        searches wait for that, half a second at 100,000 points. Killed at any moment it loses nothing: the pointer to
+        the served shard moves in one step. Raises Conflict when the index is being optimized already, StoreDown when
+        the child failed.
         """
-        copied, changes = self._use(index.id, lambda shard: self._begin(index.id, shard))
+        with self._writes(index.id), translated():
+            if index.id in self._changed:
+                raise Conflict(f"index {index.id!r} is being optimized: wait for it")
+            self.flush(index)
+            copied = folder.copy(self._root, index.id)
+            changed = self._changed[index.id] = set()
+        new: Shard | Engine | None = None
         try:
             with translated():
                 edge_optimize.in_child(copied)
-            self._guard(lambda: self._swap(index.id, copied, changes))
-        except BaseException:
-            if self._changes.get(index.id) is changes:
-                del self._changes[index.id]
-            folder.discard(copied)
-            raise
+                if self._changed.get(index.id) is changed:  # it was not dropped meanwhile
+                    new = self._open_copy(index.id, copied)
+                    self._catch_up(index, new, changed)
+                    self._replace(index, new, changed, copied)
+        finally:
+            if self._changed.get(index.id) is changed:
+                del self._changed[index.id]
+            if new is None or self._held.get(index.id) is not new:
+                if new is not None:
+                    new.close()
+                folder.discard(folder.root_of(copied))
 
-    def _begin(self, index_id: str, shard: e.EdgeShard) -> tuple[Path, edge_optimize.Changes]:
-        if index_id in self._changes:
-            raise Conflict(f"index {index_id!r} is being optimized: wait for it")
-        copied = edge_optimize.copy(shard, folder.current(self._root, index_id))
-        changes = self._changes[index_id] = edge_optimize.Changes()
-        return copied, changes
+    def _open_copy(self, index_id: str, copied: Path) -> Shard | Engine:
+        made = folder.description(self._root, index_id) or {}
+        return Engine(folder.root_of(copied)) if self._engines else Shard(copied, made)
 
-    def _swap(self, index_id: str, copied: Path, changes: edge_optimize.Changes) -> None:
-        if self._changes.get(index_id) is not changes:  # dropped, or broken, meanwhile: what is served stays
-            folder.discard(copied)
-            return
-        old, was = self._shards[index_id], folder.current(self._root, index_id)
-        new = e.EdgeShard.load(str(copied))
-        edge_optimize.catch_up(old, new, changes)
-        folder.point_at(copied)
-        self._shards[index_id] = new
-        del self._changes[index_id]
-        old.close()
-        folder.discard(was)
+    def _catch_up(self, index: Index, new: Shard | Engine, changed: set[AssetId]) -> None:
+        """Bring an optimized copy close to what is served, while others go on to write: but for a few assets."""
+        for _ in range(_ROUNDS):
+            with self._writes(index.id):  # what is noted by now was also written by now
+                part = set(changed)
+                changed.clear()
+            self._bring(index, new, part)
+            new.flush(index)
+            if len(changed) <= _FEW:
+                return
+
+    def _bring(self, index: Index, new: Shard | Engine, assets: set[AssetId]) -> None:
+        made = folder.description(self._root, index.id) or {}
+        whole = replace(index, spaces=tuple(EmbeddingSpace.from_dict(said) for said in made.get("spaces", ())))
+        edge_changes.catch_up(lambda asset: self.of_asset(whole, asset), new, whole, assets)
+
+    def _replace(self, index: Index, new: Shard | Engine, changed: set[AssetId], copied: Path) -> None:
+        """The rest of the changes, and the step: on the disk, then here. Those who search in the old one try again."""
+        with self._writes(index.id):
+            if self._changed.get(index.id) is not changed:
+                return
+            self._bring(index, new, changed)
+            new.flush(index)
+            was = folder.current(self._root, index.id)
+            with self._lock:
+                self._check()
+                folder.point_at(self._root, index.id, copied)
+                old = self._held.get(index.id)
+                self._held[index.id] = new
+                del self._changed[index.id]
+        if old is not None:
+            old.close()
+        folder.discard(folder.root_of(was) if folder.is_copy(was) else was)
 
     def close(self) -> None:
         """See the port. In a child of fork it does nothing: the shards are the parent's."""
@@ -187,60 +205,58 @@ class EdgeStore:
             return
         with self._lock:
             self._open = False
-            for index_id in list(self._shards):
-                self._abandon(index_id)
-            self._held.release()
+            held = [self._held.pop(index_id) for index_id in list(self._held)]
+        for each in held:
+            each.close()
+        self._folder_lock.release()
 
-    def _must_hold(self, index: Index, spaces: Iterable[EmbeddingSpace]) -> None:
-        """A point with an unknown vector leaves a phantom behind when the log is replayed: it must not get that far."""
-        self._use(index.id, lambda _: check_held(self._made[index.id], index, spaces))
+    def _writes(self, index_id: str) -> RLock:
+        """Whoever changes an index holds this; so does who copies it."""
+        self._check()
+        return self._writing.setdefault(index_id, RLock())
 
-    def _update(self, index_id: str, operation: e.UpdateOperation, ids: Sequence[UUID] = ()) -> None:
-        """Apply a write of these points, or a delete; noted first when the index is being optimized."""
+    def _write(self, index: Index, assets: Iterable[AssetId], work: Callable[[Shard | Engine], None]) -> None:
+        """Change points of these assets; noted first when the index is being optimized."""
+        with self._writes(index.id):
+            if (changed := self._changed.get(index.id)) is not None:
+                with translated():
+                    changed.update(assets)
+            self._ask(index.id, work)
 
-        def work(shard: e.EdgeShard) -> None:
-            if (changes := self._changes.get(index_id)) is not None:
-                changes.ids.update(ids)
-                changes.deletes += [] if ids else [operation]
-            shard.update(operation)
-
-        self._use(index_id, work)
-
-    def _page(self, index_id: str, page: e.ScrollRequest) -> tuple[list[e.Record], UUID | int | str | None]:
-        return self._use(index_id, lambda shard: shard.scroll(page))
-
-    def _use(self, index_id: str, work: Callable[[e.EdgeShard], T]) -> T:
-        """Run work on a shard, opening it first. A shard that panicked is closed, and recovered at its next use."""
-
-        def on_shard() -> T:
-            if index_id not in self._shards:
-                self._made[index_id] = folder.description(self._root, index_id) or {}
-                self._shards[index_id], lost = folder.load(folder.current(self._root, index_id))
-                if lost:
-                    self.recovered.append(index_id)
+    def _ask(self, index_id: str, work: Callable[[Shard | Engine], T]) -> T:
+        """Run work on an index, opening it first; once more when what served it was replaced, or has died."""
+        while True:
+            held = self._hold(index_id)
             try:
-                return work(self._shards[index_id])
-            except BaseException as exc:
-                if is_panic(exc):
-                    self._abandon(index_id)
-                raise
+                return work(held)
+            except (StoreDown, IndexDrifted) as fault:
+                if not self._is_over(index_id, held) or isinstance(fault, IndexDrifted):
+                    raise
 
-        return self._guard(on_shard)
+    def _hold(self, index_id: str) -> Shard | Engine:
+        with self._lock, translated():
+            self._check()
+            if index_id not in self._held:
+                path = folder.current(self._root, index_id)
+                shard = Shard(path, folder.description(self._root, index_id) or {})
+                self._held[index_id] = shard
+                if shard.lost:
+                    self._recovered.append(index_id)
+            return self._held[index_id]
 
-    def _guard(self, work: Callable[[], T]) -> T:
-        """Run work that touches shards. One at a time: the engine holds the interpreter anyhow."""
+    def _is_over(self, index_id: str, held: Shard | Engine) -> bool:
+        """Whether another serves the index by now, or must: what has panicked or died is opened afresh."""
+        over = held.over
+        with self._lock:
+            if over and self._held.get(index_id) is held:
+                del self._held[index_id]
+                log.warning("index %s is opened afresh", index_id)
+                if isinstance(held, Engine):
+                    held.close()
+            return self._held.get(index_id) is not held
+
+    def _check(self) -> None:
         if os.getpid() != self._process:
             raise Defect(f"the store is of process {self._process} and would hang in its fork: open another")
-        with self._lock, translated():
-            if not self._open:
-                raise StoreDown("the store is closed: open another")
-            return work()
-
-    def _abandon(self, index_id: str) -> None:
-        """Close a shard, whatever state it is in; an optimized copy of it is then not swapped in."""
-        self._changes.pop(index_id, None)
-        try:
-            with translated():
-                self._shards.pop(index_id).close()
-        except Fault as fault:
-            log.warning("index %s did not close: %s", index_id, fault)
+        if not self._open:
+            raise StoreDown("the store is closed: open another")

@@ -2,7 +2,8 @@
 
 <id>.index/index.json       what the index is made of
 <id>.index/current          the name of the shard folder in use; replaced in one step
-<id>.index/shard-<n>/       the engine's own files
+<id>.index/shard-0/         the engine's own files
+<id>.index/shard-<n>/       a later copy, laid out as a folder of indexes with this one in it: a process can serve it
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote, unquote
+from uuid import uuid4
 
 import qdrant_edge as e
 
-from core.errors import IndexDrifted, NoSuchCollection
+from core.errors import IndexDrifted, NoSuchCollection, StoreLocked
 from core.records import Index
 from core.stores.edge_types import config, field_indexes, is_panic
+from core.stores.folder_lock import FolderLock
 from core.stores.guards import describe
 
 log = logging.getLogger(__name__)
 _SUFFIX = ".index"
+_PATIENCE = 30.0  # seconds that an engine has to end after its store process
 
 
 def folder_of(root: Path, index_id: str) -> Path:
@@ -54,30 +59,72 @@ def make(root: Path, index: Index) -> None:
     sync(root)
 
 
-def remove(root: Path, index_id: str) -> None:
-    """Delete an index: out of sight in one step, then file by file."""
+def hide(root: Path, index_id: str) -> Path:
+    """Take an index out of sight in one step. Where its files are then, to be discarded."""
     final = folder_of(root, index_id)
+    gone = final.with_suffix(".gone")
+    shutil.rmtree(gone, ignore_errors=True)
     if final.exists():
-        gone = final.with_suffix(".gone")
-        shutil.rmtree(gone, ignore_errors=True)
         final.rename(gone)
-        shutil.rmtree(gone)
+    return gone
 
 
 def sweep(root: Path) -> None:
-    """Delete what a killed process left half made or half deleted."""
+    """Delete what a killed process left half made or half deleted. Waits for its engines, which end when it did.
+
+    Raises StoreLocked when one does not end.
+    """
     for left in [*root.glob("*.draft"), *root.glob("*.gone")]:
-        shutil.rmtree(left)
+        discard(left)
     for index_id in ids(root):
         used = current(root, index_id)
-        for shard in used.parent.glob("shard-*"):
-            if shard != used:
+        for shard in folder_of(root, index_id).glob("shard-*"):
+            if (shard / "lock").exists():
+                _wait_for(shard)
+            if shard not in (used, root_of(used)):
                 discard(shard)
 
 
-def discard(shard: Path) -> None:
-    """Delete a shard folder that is not in use. An optimizing child may outlive its parent and still write there."""
-    shutil.rmtree(shard, ignore_errors=True)
+def _wait_for(shard: Path) -> None:
+    until = monotonic() + _PATIENCE
+    while True:
+        try:
+            FolderLock(shard).release()
+            return
+        except StoreLocked:
+            if monotonic() > until:
+                raise
+        sleep(0.05)
+
+
+def discard(left: Path) -> None:
+    """Delete what is not in use. An optimizing child may outlive its parent and still write there."""
+    shutil.rmtree(left, ignore_errors=True)
+
+
+def copy(root: Path, index_id: str) -> Path:
+    """Copy the shard in use, as it is on the disk after a flush: the copy's path. Nothing may write meanwhile."""
+    used = current(root, index_id)
+    inner = folder_of(folder_of(root, index_id) / f"shard-{uuid4().hex[:8]}", index_id)
+    try:
+        inner.mkdir(parents=True)
+        _write(inner / "index.json", (folder_of(root, index_id) / "index.json").read_text())
+        _write(inner / "current", "shard-0")
+        shutil.copytree(used, inner / "shard-0")
+    except BaseException:
+        discard(inner.parent)
+        raise
+    return inner / "shard-0"
+
+
+def root_of(copied: Path) -> Path:
+    """The folder of indexes in which a copy lies."""
+    return copied.parents[1]
+
+
+def is_copy(shard: Path) -> bool:
+    """Whether a shard in use is a copy, or the one that was made first."""
+    return root_of(shard).name.startswith("shard-")
 
 
 def description(root: Path, index_id: str) -> dict[str, Any] | None:
@@ -98,12 +145,16 @@ def current(root: Path, index_id: str) -> Path:
         raise NoSuchCollection(f"there is no index {index_id!r}: create it first") from None
 
 
-def point_at(shard: Path) -> None:
-    """Make a shard folder the one in use: durable, and in one step."""
-    draft = shard.parent / "current.draft"
-    _write(draft, shard.name)
-    draft.replace(shard.parent / "current")
-    sync(shard.parent)
+def point_at(root: Path, index_id: str, copied: Path) -> None:
+    """Make a copy the one in use: durable, and in one step."""
+    folder = folder_of(root, index_id)
+    sync(copied.parent)
+    sync(root_of(copied))
+    draft = folder / "current.draft"
+    _write(draft, str(copied.relative_to(folder)))
+    sync(folder)
+    draft.replace(folder / "current")
+    sync(folder)
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,15 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from uuid import UUID, uuid4
 
 import qdrant_edge as e
 
@@ -25,23 +20,6 @@ from core.errors import StoreDown
 
 MODULE = "core.stores.edge_optimize"
 _NICE = 10  # searches come first
-_CHUNK = 256  # points replayed at once
-
-
-@dataclass(slots=True)
-class Changes:
-    """What was written while a copy was being optimized: ids that may differ, and the deletes, in order."""
-
-    ids: set[UUID] = field(default_factory=set)
-    deletes: list[e.UpdateOperation] = field(default_factory=list)
-
-
-def copy(shard: e.EdgeShard, folder: Path) -> Path:
-    """Copy a shard, as it is on disk after a flush, beside itself. Nothing may write meanwhile."""
-    shard.flush()
-    copied = folder.with_name(f"shard-{uuid4().hex[:8]}")
-    shutil.copytree(folder, copied)
-    return copied
 
 
 def in_child(folder: Path) -> None:
@@ -56,26 +34,6 @@ def in_child(folder: Path) -> None:
     )
     if done.returncode:
         raise StoreDown(f"optimizing failed with status {done.returncode}: {done.stderr[-500:]}")
-
-
-def catch_up(old: e.EdgeShard, new: e.EdgeShard, changes: Changes) -> None:
-    """Bring an optimized copy to what the served shard holds by now. Deletes first: a later write wins over them."""
-    for operation in changes.deletes:
-        new.update(operation)
-    for ids in _chunks(changes.ids):
-        there = old.retrieve(list(ids), True, True)
-        points = [e.Point(record.id, record.vector or {}, record.payload) for record in there]
-        if points:
-            new.update(e.UpdateOperation.upsert_points(points))
-        if gone := set(ids) - {UUID(str(record.id)) for record in there}:
-            new.update(e.UpdateOperation.delete_points(list(gone)))
-    new.flush()
-
-
-def _chunks(ids: set[UUID]) -> Iterator[list[UUID]]:
-    left = iter(ids)
-    while part := list(islice(left, _CHUNK)):
-        yield part
 
 
 def main(folder: str) -> None:

@@ -116,6 +116,12 @@ class ProcessStore:
         start = None if after is None else after.bytes
         return self._points("scroll", index=wire.index_to(index), after=start, limit=limit)
 
+    def unindexed(self, index: Index) -> int:
+        """How many points no search graph covers; too many when points lack vectors of some spaces."""
+        said = self._call("unindexed", index=wire.index_to(index))
+        with reading():
+            return int(said)
+
     def close(self) -> None:
         """See the port. The other process goes on."""
         self._open = False

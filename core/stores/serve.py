@@ -49,7 +49,7 @@ class Server:
     def __init__(self, root: Path, path: Path | None = None, *, optimize_after: int = 0) -> None:
         """Raises StoreLocked when another process holds the folder, StoreDown when it or the socket is unusable."""
         self.path = path or socket_of(root)
-        self._store = EdgeStore(root)
+        self._store = EdgeStore(root, engines=True)
         self._upkeep = Upkeep(self._store, optimize_after)
         self._written: dict[str, Index] = {}  # to be flushed at the end
         self._peers: dict[Thread, socket.socket] = {}

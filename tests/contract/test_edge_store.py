@@ -29,8 +29,9 @@ from core.errors import (
 from core.points import Nearest, Scope
 from core.records import Index, IndexState
 from core.spaces import Metric, Sparse
-from core.stores import edge, edge_optimize
+from core.stores import edge_optimize, edge_shard
 from core.stores.edge import EdgeStore
+from core.stores.edge_shard import Shard
 from core.stores.edge_types import translated
 from core.types import AssetId, Tenant
 from tests.strategies import FIELDS, make_asset, make_points, make_space, sparse, unit
@@ -44,7 +45,7 @@ RAGGED = Sparse(np.asarray([1, 2], np.uint32), np.asarray([1], np.float32))
 CHILD = """
 import sys, time
 from pathlib import Path
-from core.stores import edge_optimize
+from core.stores import edge_changes, edge_optimize
 from core.stores.edge import EdgeStore
 from tests.contract.test_edge_store import INDEX, put
 
@@ -61,7 +62,7 @@ if sys.argv[2] == "while its copy is optimized":
     edge_optimize.in_child = wait
     store.optimize(INDEX)
 if sys.argv[2] == "while its copy catches up":
-    edge_optimize.catch_up = wait
+    edge_changes.catch_up = wait
     store.optimize(INDEX)
 wait()
 """
@@ -181,7 +182,7 @@ def test_an_index_bricked_by_its_log_is_recovered_and_named(store, monkeypatch, 
     store.flush(INDEX)
     good = make_points([make_asset(number=3)], {})
     with monkeypatch.context() as patched:
-        patched.setattr(edge, "check_points", lambda *_: None)
+        patched.setattr(edge_shard, "check_points", lambda *_: None)
         with pytest.raises(IndexDrifted, match="panicked"):
             store.upsert(INDEX, replace(good, columns={TERMS: edge_column(RAGGED)}))
     with caplog.at_level(logging.WARNING):
@@ -194,7 +195,7 @@ def test_an_index_bricked_by_its_log_is_recovered_and_named(store, monkeypatch, 
 
 def test_a_vector_of_an_unknown_space_never_reaches_the_log(store, monkeypatch):
     """It would leave a phantom point behind when the log is replayed."""
-    monkeypatch.setattr(store, "_update", lambda *_: pytest.fail("it reached the engine"))
+    monkeypatch.setattr(Shard, "_update", lambda *_: pytest.fail("it reached the engine"))
     other = replace(WORDS, revision="r2")
     with pytest.raises(ModelMismatch, match="reindex"):
         store.upsert(replace(INDEX, spaces=(other,)), make_points([make_asset()], {other: [unit(1, 0, 0, 0)]}))

@@ -26,7 +26,7 @@ from core.errors import Conflict, Defect, IndexDrifted, Misconfigured
 from core.points import Nearest
 from core.records import Index
 from core.spaces import Sparse
-from core.stores import edge, frames, upkeep
+from core.stores import edge_shard, frames, upkeep
 from core.stores import process as client
 from core.stores.edge import EdgeStore
 from tests.serving import INDEX, TERMS, ServedStore, T, numbers, put, search, until
@@ -165,7 +165,7 @@ def test_an_index_bricked_by_its_log_is_recovered_and_named_to_clients(store, mo
     ragged = Sparse(np.asarray([1, 2], np.uint32), np.asarray([1], np.float32))
     said = make_points([make_asset(number=3)], {TERMS: [sparse(i1=1)]})
     with monkeypatch.context() as patched:
-        patched.setattr(edge, "check_points", lambda *_: None)
+        patched.setattr(edge_shard, "check_points", lambda *_: None)
         patched.setattr(client, "check_points", lambda *_: None)
         patched.setattr(frames, "_UNREADABLE", ())
         patched.setattr("core.stores.wire.vectors_from", lambda _: [ragged])
