@@ -10,7 +10,8 @@ Fault                     the message defaults to the docstring; `retryable` tel
 ├── Unavailable           the world's: retried
 │   └── CatalogueDown  StoreDown  StoreLocked  BlobsDown  BrokerDown  Overloaded  DecoderDown
 ├── Misconfigured         the operator's: the process does not start
-│   └── MissingExtra  UnknownSetting  UnknownProfile  BadModel  ModelMismatch  SchemaOutdated
+│   ├── MissingExtra  UnknownSetting  UnknownProfile  BadModel  ModelMismatch  SchemaOutdated
+│   └── CatalogueBroken
 └── Defect                ours: never retried
     └── EncoderBroke  BadPoint  IndexDrifted
 """
@@ -166,6 +167,10 @@ class ModelMismatch(Misconfigured):
 
 class SchemaOutdated(Misconfigured):
     """The catalogue's tables are not at the newest migration: run `quiver migrate`."""
+
+
+class CatalogueBroken(Misconfigured):
+    """The catalogue's database is damaged: restore a copy of it."""
 
 
 class Defect(Fault):

@@ -40,6 +40,8 @@ def parse_fields(declarations: Iterable[str]) -> dict[str, FieldType]:
             raise BadField(f"{said!r}: a field's name is letters, digits and underscores; write name=type")
         if kind not in FieldType.__members__.values():
             raise BadField(f"{said!r}: the type must be one of {', '.join(FieldType)}")
+        if out.get(name, kind) != kind:
+            raise BadField(f"{name!r} is declared twice: as {out[name]} and as {kind}")
         out[name] = FieldType(kind)
     return out
 

@@ -193,12 +193,33 @@ def leaves(where: Filter) -> Iterator[Leaf]:
             yield where
 
 
+DEEPEST = 64  # levels of and, or, not: engines recurse over them
+
+
+def depth(where: Filter) -> int:
+    """Levels of nesting, 1 for a condition."""
+    deepest, open_parts = 0, [(where, 1)]
+    while open_parts:
+        part, level = open_parts.pop()
+        deepest = max(deepest, level)
+        match part:
+            case And(parts) | Or(parts):
+                open_parts += [(inner, level + 1) for inner in parts]
+            case Not(inner):
+                open_parts.append((inner, level + 1))
+            case _:
+                pass
+    return deepest
+
+
 _RANGED = {FieldType.INTEGER, FieldType.FLOAT, FieldType.DATETIME}
 _EQUAL = {FieldType.KEYWORD, FieldType.INTEGER, FieldType.BOOL}
 
 
 def check(where: Filter | None, fields: Fields) -> None:
     """Raises BadFilter for an undeclared field, a type that does not fit, or a condition that cannot be meant."""
+    if where is not None and depth(where) > DEEPEST:
+        raise BadFilter(f"the filter is nested more than {DEEPEST} deep: write it flatter")
     for leaf in leaves(where) if where is not None else ():
         kind = fields.get(leaf.field)
         if kind is None:

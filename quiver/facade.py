@@ -116,14 +116,15 @@ class Quiver:
             with Lanes(self._parts, on_progress=indexed) as lanes:
                 register(self._parts, self._tenant, made, items(given), lanes.submit, on_progress=registered)
                 lanes.drain()
+        added, changed = intake.outcomes[Outcome.ADDED], intake.outcomes[Outcome.CHANGED]
         return IngestReport(
-            added=intake.outcomes[Outcome.ADDED],
-            changed=intake.outcomes[Outcome.CHANGED],
+            added=added,
+            changed=changed,
             unchanged=intake.outcomes[Outcome.UNCHANGED],
             indexed=tally.indexed,
-            enqueued=self._parts.settings.broker_url is not None,
+            enqueued=self._parts.settings.broker_url is not None and added + changed > 0,
             refused=tuple(intake.refused),
-            failures=tuple(self.failures(collection)),
+            failures=tuple(one for one in self.failures(collection, limit=100_000) if one.asset_id in intake.ids),
             seconds=perf_counter() - began,
             stages=dict(tally.seconds),
         )

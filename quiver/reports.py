@@ -25,7 +25,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReport:
-    """What an ingest did. `failures` are all of the collection's: an unchanged bad file is reported again."""
+    """What an ingest did. `failures` are of what was named: an unchanged bad file is reported again."""
 
     added: int
     changed: int

@@ -9,7 +9,7 @@ from lark.exceptions import VisitError
 
 from core.errors import BadFilter
 from core.fields import Fields, FieldType, as_datetime
-from core.filters import And, Eq, Exists, Filter, GeoBox, GeoRadius, In, Not, Or, Range, TextMatch, check
+from core.filters import DEEPEST, And, Eq, Exists, Filter, GeoBox, GeoRadius, In, Not, Or, Range, TextMatch, check
 
 GRAMMAR = r"""
 ?start: any
@@ -64,6 +64,8 @@ def parse(expression: str, fields: Fields) -> Filter:
         where: Filter = _Build(fields).transform(tree)
     except VisitError as exc:
         raise exc.orig_exc from None
+    except RecursionError:
+        raise BadFilter(f"the filter is nested more than {DEEPEST} deep: write it flatter") from None
     check(where, fields)
     return where
 

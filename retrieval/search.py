@@ -107,7 +107,7 @@ def _must_be_empty(request: SearchRequest, catalogue: Catalogue, missing: NoSuch
     if indexed := catalogue.counts(request.tenant, request.collection)[State.INDEXED]:
         raise IndexDrifted(
             f"{indexed} assets of {request.collection!r} are indexed by the catalogue, but the store has no index of "
-            "theirs: restore the store's data, or ingest into another collection"
+            "theirs: `quiver reconcile --repair` indexes them again"
         ) from missing
 
 

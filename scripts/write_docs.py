@@ -76,8 +76,16 @@ def commands() -> dict[str, Any]:
     """Every command of `quiver` by name, as typer built it."""
     for module in pkgutil.iter_modules(quiver.cli.__path__):
         importlib.import_module(f"quiver.cli.{module.name}")  # each adds its commands to the app
-    group: Any = typer.main.get_command(app)
-    return dict(sorted(group.commands.items()))
+    found: dict[str, Any] = {}
+    open_groups: list[tuple[str, Any]] = [("", typer.main.get_command(app))]
+    while open_groups:
+        prefix, group = open_groups.pop()
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                open_groups.append((f"{prefix}{name} ", command))
+            else:
+                found[f"{prefix}{name}"] = command
+    return dict(sorted(found.items()))
 
 
 def _written(parameter: Any) -> str:

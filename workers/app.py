@@ -10,6 +10,7 @@ from core.errors import Misconfigured
 from core.runtime.settings import Settings, load_settings
 
 QUEUES = ("delete", "live", "bulk", "reindex", "sweep")  # the first of them that has a message is served
+SCHEMES = ("redis://", "rediss://", "redis+socket://", "sentinel://")
 LONGEST = 3600  # seconds: no task takes longer
 VISIBLE = 2 * LONGEST  # seconds after which Redis hands an unacknowledged message to another worker
 
@@ -18,7 +19,10 @@ def make_app(settings: Settings) -> Celery:
     """An application on the broker that is set. Raises Misconfigured when none is."""
     if settings.broker_url is None:
         raise Misconfigured("workers need a broker: set QUIVER_BROKER_URL=redis://HOST:6379/0")
-    app = Celery("quiver", broker=settings.broker_url.get_secret_value(), include=["workers.tasks"])
+    url = settings.broker_url.get_secret_value()
+    if not url.startswith(SCHEMES):
+        raise Misconfigured("QUIVER_BROKER_URL cannot be read: write redis://HOST:6379/0 or redis+socket:///PATH")
+    app = Celery("quiver", broker=url, include=["workers.tasks"])
     timeout = {"visibility_timeout": VISIBLE}
     app.conf.update(
         task_serializer="json",

@@ -33,6 +33,7 @@ class Intake:
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     refused: list[Problem] = field(default_factory=list)
+    ids: set[AssetId] = field(default_factory=set)  # of all that was registered, changed or not
 
     @property
     def seen(self) -> int:
@@ -81,6 +82,7 @@ def register(
                 # The last asset with these bytes was purged between our write and our row.
                 draft(item, blobs=parts.blobs, fields=collection.fields, limits=limits)
         intake.outcomes.update(outcome for _, outcome in done)
+        intake.ids.update(asset_id for asset_id, _ in done)
         pending.clear()
         if ids := [asset_id for asset_id, outcome in done if outcome is not Outcome.UNCHANGED]:
             submit(collection.name, ids)

@@ -54,7 +54,9 @@ class LocalBlobs:
         try:
             return self._place(digest).open("rb")
         except FileNotFoundError as exc:
-            raise NoSuchAsset(f"the blob store has no bytes {digest[:12]}: ingest the file again") from exc
+            raise NoSuchAsset(
+                f"the blob store has no bytes {digest[:12]}: ingest the file again, then `quiver failures retry`"
+            ) from exc
         except OSError as exc:
             raise BlobsDown(f"{self._root}: {exc.strerror}") from exc
 

@@ -13,23 +13,31 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 
 import migrations
 from core.catalogue.tables import canonical
-from core.errors import CatalogueDown, Conflict, Misconfigured, MissingExtra, SchemaOutdated
+from core.errors import CatalogueBroken, CatalogueDown, Conflict, Misconfigured, MissingExtra, SchemaOutdated
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells at every start which dialect it found
 
 
-def make_engine(url: str) -> Engine:
-    """An engine for `sqlite:///...` or `postgresql://...` (psycopg). Raises MissingExtra, Misconfigured."""
-    for short in ("postgres://", "postgresql://"):
-        if url.startswith(short):
-            url = "postgresql+psycopg://" + url.removeprefix(short)
+def make_engine(where: str | Path) -> Engine:
+    """An engine for an SQLite file, or a URL: `sqlite:///...`, `postgresql://...` (psycopg).
+
+    Raises MissingExtra, Misconfigured.
+    """
     pool: dict[str, Any] = {"pool_pre_ping": True}
-    if url.startswith("postgresql"):
+    url: str | URL
+    if isinstance(where, Path):
+        url = URL.create("sqlite", database=str(where))  # a path is no URL: a ? or % in it is part of its name
+    elif where.startswith(("postgres://", "postgresql://", "postgresql+psycopg://")):
+        url = "postgresql+psycopg://" + where.partition("://")[2]
         pool |= {"pool_size": 5, "max_overflow": 10, "pool_recycle": 1800}
+    elif where.startswith("sqlite://"):
+        url = where
+    else:
+        raise Misconfigured("DATABASE_URL cannot be read: write sqlite:///FILE or postgresql://HOST/NAME")
     try:
         engine = create_engine(url, json_serializer=canonical, **pool)
     except ModuleNotFoundError as error:
@@ -65,6 +73,10 @@ def _translated() -> Iterator[None]:
     except exc.OperationalError as error:
         if "no such table" in str(error.orig) or "no such column" in str(error.orig):
             raise SchemaOutdated(f"the catalogue's tables do not fit ({error.orig}): run `quiver migrate`") from error
+        raise CatalogueDown(f"the catalogue does not answer: {error.orig}") from error
+    except exc.DatabaseError as error:
+        if "malformed" in str(error.orig) or "not a database" in str(error.orig):
+            raise CatalogueBroken(f"the catalogue is damaged ({error.orig}): restore a copy of it") from error
         raise CatalogueDown(f"the catalogue does not answer: {error.orig}") from error
     except (exc.DBAPIError, exc.TimeoutError) as error:
         raise CatalogueDown(f"the catalogue does not answer: {error}") from error

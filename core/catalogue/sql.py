@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Engine, exists, select
 
@@ -14,7 +15,7 @@ from core.records import Claim, Collection, Draft, Failure, Index, IndexState, O
 from core.types import Asset, AssetId, Digest, Tenant
 
 
-def open_catalogue(url: str, *, max_attempts: int = 3) -> SqlCatalogue:
+def open_catalogue(url: str | Path, *, max_attempts: int = 3) -> SqlCatalogue:
     """A catalogue at the newest migration. Raises CatalogueDown, MissingExtra, Misconfigured."""
     engine = make_engine(url)
     migrate(engine)

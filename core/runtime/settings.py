@@ -93,6 +93,8 @@ def load_settings(**said: Any) -> Settings:
     for name in os.environ:
         if name.startswith(PREFIX) and not name.startswith("QUIVER_TEST_") and name not in names:
             raise UnknownSetting(f"{name} is no setting; there is: {', '.join(sorted(names))}")
+        if name in names and not os.environ[name].strip():
+            raise Misconfigured(f"{name} is empty: unset it, or give it a value")
     for name in said:
         if name not in Settings.model_fields:
             raise UnknownSetting(f"{name} is no setting; there is: {', '.join(sorted(Settings.model_fields))}")

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from core.blobs.local import LocalBlobs
 from core.catalogue.sql import open_catalogue
 from core.encoders.registry import Encoders
-from core.errors import BlobsDown
+from core.errors import BlobsDown, Misconfigured
 from core.ports import Blobs, Catalogue, VectorStore
 from core.runtime.settings import Settings, load_settings
 
@@ -40,7 +40,7 @@ class Parts:
     def catalogue(self) -> Catalogue:
         """SQLite in the data folder, or the database that is set."""
         url = self.settings.database_url
-        where = url.get_secret_value() if url else f"sqlite:///{self._folder() / 'catalogue.db'}"
+        where = url.get_secret_value() if url else self._folder() / "catalogue.db"
         return open_catalogue(where, max_attempts=self.settings.max_attempts)
 
     @cached_property
@@ -55,6 +55,8 @@ class Parts:
         if choice == "auto" and self.settings.qdrant_url:
             from core.stores.server import connect
 
+            if not self.settings.qdrant_url.startswith(("http://", "https://")):
+                raise Misconfigured("QDRANT_URL cannot be read: write http://HOST:6333")
             key = self.settings.qdrant_api_key
             return connect(self.settings.qdrant_url, key.get_secret_value() if key else None)
         from core.stores.frames import socket_of
@@ -112,6 +114,8 @@ class Parts:
 
     def _folder(self) -> Path:
         folder = self.settings.data
+        if folder.exists() and not folder.is_dir():
+            raise Misconfigured(f"the data folder {folder} is a file: name a folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,10 +56,19 @@ def main() -> None:
     """The console script."""
     from quiver.cli import assets, failures, ingest, search, store, up, worker  # noqa: F401  # each adds its commands
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a character shows its number
     try:
         app()
     except Fault as fault:
         err.print(shown(f"{fault.kind}: {fault}"), style="red", soft_wrap=True)
         sys.exit(next(STATUS[kind] for kind in type(fault).__mro__ if kind in STATUS))
+    except KeyboardInterrupt:
+        err.print("stopped: what is done is kept; run the same again to go on", markup=False)
+        sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)  # the reader of our output has gone, as `head` does
+    except OSError as exc:
+        err.print(f"the output cannot be written: {exc.strerror or exc}", markup=False)
+        sys.exit(4)

@@ -105,10 +105,13 @@ def discard(
     collection: CollectionOption = "default",
     kind: Kind = None,
     older_than: Older = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
     data: Data = None,
     json: Json = False,
 ) -> None:
     """Give up: remove the failed assets named, or all of a class and age, from the collection."""
+    if not (assets or kind or older_than or everything):
+        raise BadQuery("name what to discard: assets, --class, --older-than, or --all")
     with opened(data) as quiver:
         count = quiver.discard(collection, *(assets or []), kind=kind, older_than=age(older_than))
     if json:
@@ -127,6 +130,8 @@ def reconcile(
     """Compare the catalogue with the index, both ways. Exits 1 when they disagree and nothing was repaired."""
     with opened(data) as quiver:
         drift = quiver.reconcile(collection, repair=repair)
+        mended = {finding.asset for finding in drift.findings} if repair else set()
+        lost = [one for one in quiver.failures(collection, limit=100_000) if one.asset_id in mended]
     if json:
         print_json(drift)
     else:
@@ -134,5 +139,7 @@ def reconcile(
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(drift.counts.items())) or "no drift"
         done = f"; {drift.repaired} repaired" if repair else ""
         out.print(f"{drift.points} points, {drift.receipts} receipts: {said}{done}", highlight=False)
-    if drift.counts and not repair:
+        if lost:
+            out.print(f"{len(lost)} could not be indexed again: `quiver failures list`", highlight=False)
+    if lost or (drift.counts and not repair):
         raise typer.Exit(1)

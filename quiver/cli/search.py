@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from core.errors import BlobsDown
+from core.errors import BadQuery, BlobsDown
 from quiver.cli.app import CollectionOption, Data, Json, app, opened
 from quiver.cli.render import answer_table, out, print_json
 
@@ -31,6 +31,8 @@ def search(
     json: Json = False,
 ) -> None:
     """Find assets by words, by a picture, or by their likeness to another."""
+    if html is not None and (html.is_dir() or not html.resolve().parent.is_dir()):
+        raise BadQuery(f"{html}: the contact sheet needs the name of a file in a folder that is there")
     with opened(data) as quiver:
         answer = quiver.search(
             collection, text, image=image, like=like, where=where, modality=modality or None, limit=limit, exact=exact

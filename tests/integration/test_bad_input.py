@@ -219,8 +219,8 @@ def test_a_catalogue_that_is_no_database_says_so(run: Run, files: Path, data: Pa
     data.mkdir()
     (data / "catalogue.db").write_bytes(b"this is no database at all" * 100)
     said = run("ingest", files)
-    assert said.status == 4
-    assert said.err.startswith("CatalogueDown: ")
+    assert said.status == 3
+    assert said.err.startswith("CatalogueBroken: ")
 
 
 def test_an_id_that_looks_like_one_of_ours_is_still_a_name(data: Path, files: Path) -> None:

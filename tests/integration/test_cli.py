@@ -217,8 +217,8 @@ def test_html_is_a_sheet_with_its_pictures_inside(run: Run, files: Path, tmp_pat
 def test_a_sheet_that_cannot_be_written_says_so(run: Run, files: Path, tmp_path: Path) -> None:
     run("ingest", files)
     ran = run("search", "red", "--html", tmp_path / "nowhere" / "sheet.html")
-    assert ran.status == 4
-    assert "cannot be written" in ran.err
+    assert ran.status == 2
+    assert "a folder that is there" in ran.err
 
 
 def test_removing_what_is_not_there_ends_with_1_and_names_it(run: Run, files: Path) -> None:
