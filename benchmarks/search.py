@@ -29,6 +29,7 @@ from core.ports import Encoder
 from core.records import Collection, Index, IndexState
 from core.spaces import Dense, EmbeddingSpace, Metric
 from core.stores.edge import EdgeStore
+from core.stores.edge_shard import Shard
 from core.stores.edge_types import EF, request, to_filter
 from core.stores.translate import scoped
 from core.types import Asset, AssetId, Digest, Modality, Segment, Tenant, Text
@@ -149,7 +150,10 @@ def compare(store: EdgeStore, folder: Path, vectors: Dense) -> dict[str, Any]:
     catalogue.create_collection(Collection(name="bench", fields={}, profile="bench"))
     catalogue.create_index(INDEX)
     encoder: Encoder = Known(vectors)
-    shard = store._shards[INDEX.id]
+    held = store._held[INDEX.id]
+    if not isinstance(held, Shard):
+        raise SystemExit("the index is served by another process: there is no bare call to compare with")
+    shard = held._shard
     scope = Scope(tenant=TENANT, modalities=frozenset({Modality.TEXT}))
     prepared = to_filter(scoped(scope))
     deep = max(50, 3 * LIMIT)  # what the path asks a store for
