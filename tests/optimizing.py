@@ -121,7 +121,7 @@ class Crowd:
                 store.flush(self.index)
                 self.written[number] = turn
             case _:
-                number = 2 * (turn + 1)
+                number = 2 * (turn % (len(self.rows) // 2)) + 2
                 store.forget(self.index, {AssetId(UUID(int=number)): None})
                 store.flush(self.index)
                 self.gone.append(number)

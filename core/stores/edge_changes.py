@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from time import sleep, thread_time
 
 import numpy as np
 
@@ -16,19 +17,24 @@ from core.stores.engine import Engine
 from core.stores.guards import as_sparse
 from core.types import AssetId
 
-_ASSETS = 32  # brought at once: searches come in between
+_ASSETS = 8  # brought at once: searches come in between
 
 
 def catch_up(
     read: Callable[[AssetId], list[Stored]], new: Shard | Engine, index: Index, assets: Iterable[AssetId]
 ) -> None:
-    """Make each asset in an optimized copy what it is in the served shard by now, or make it gone."""
+    """Make each asset in an optimized copy what it is in the served shard by now, or make it gone.
+
+    It rests for as long as it works: whoever searches meanwhile comes first.
+    """
     left = iter(assets)
     while part := list(islice(left, _ASSETS)):
+        began = thread_time()
         there = [point for asset in part for point in read(asset)]
         new.forget(index, dict.fromkeys(part))
         for at in range(0, len(there), BATCH):
             new.upsert(index, _points(index, there[at : at + BATCH]))
+        sleep(thread_time() - began)
 
 
 def _points(index: Index, there: Sequence[Stored]) -> Points:

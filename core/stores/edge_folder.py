@@ -122,9 +122,9 @@ def root_of(copied: Path) -> Path:
     return copied.parents[1]
 
 
-def is_copy(shard: Path) -> bool:
-    """Whether a shard in use is a copy, or the one that was made first."""
-    return root_of(shard).name.startswith("shard-")
+def is_copy(root: Path, shard: Path) -> bool:
+    """Whether a shard in use is a copy, or the one that was made first under that root."""
+    return root_of(shard) != root
 
 
 def description(root: Path, index_id: str) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ import qdrant_edge as e
 from core.errors import StoreDown
 
 MODULE = "core.stores.edge_optimize"
-_NICE = 10  # searches come first
+_NICE = 19  # searches come first
 
 
 def in_child(folder: Path) -> None:
