@@ -139,10 +139,10 @@ def test_processor_time_is_counted_a_file(cages):
     cage = cages(cpu_seconds=1)
     slow = photo("PNG", 2000, 1500)
     spent = -sum(os.times()[2:4])
-    for _ in range(60):
+    for _ in range(150):  # some 25 ms each
         ask(cage, slow, side=8)
     cage.close()
-    assert spent + sum(os.times()[2:4]) > 1.5, "together they took more than one may"
+    assert spent + sum(os.times()[2:4]) > 1.2, "together they took more than one may"
 
 
 def test_a_real_decompression_bomb_runs_into_the_limit_of_memory(cages):
