@@ -5,10 +5,12 @@ Fault                     the message defaults to the docstring; `retryable` tel
 │   ├── NoSuchPath  EmptyMedia  UnsupportedMedia  CorruptMedia  TooLarge
 │   ├── OutOfMemory  TimedOut  DecoderCrashed
 │   ├── BadManifest  BadMetadata  BadFilter  BadField  BadQuery
-│   ├── NoSuchCollection  NoSuchAsset  NoSpaceFor
+│   ├── NoSuchCollection  NoSuchAsset  NoSuchJob  NoSuchKey  NoSpaceFor
+│   ├── Unauthorized  Forbidden  ForbiddenAddress  RemoteFailed
 │   └── Conflict
 ├── Unavailable           the world's: retried
-│   └── CatalogueDown  StoreDown  StoreLocked  BlobsDown  BrokerDown  Overloaded  DecoderDown
+│   ├── CatalogueDown  StoreDown  StoreLocked  BlobsDown  BrokerDown  ServerDown
+│   └── Overloaded  QuotaExceeded  DecoderDown
 ├── Misconfigured         the operator's: the process does not start
 │   ├── MissingExtra  UnknownSetting  UnknownProfile  BadModel  ModelMismatch  SchemaOutdated
 │   └── CatalogueBroken
@@ -97,6 +99,30 @@ class NoSuchAsset(Refused):
     """There is no asset of that id in this collection."""
 
 
+class NoSuchJob(Refused):
+    """There is no bulk job of that id."""
+
+
+class NoSuchKey(Refused):
+    """There is no API key of that id."""
+
+
+class Unauthorized(Refused):
+    """An API key is needed: send `Authorization: Bearer KEY`."""
+
+
+class Forbidden(Refused):
+    """The API key has no role that allows this."""
+
+
+class ForbiddenAddress(Refused):
+    """That address may not be fetched."""
+
+
+class RemoteFailed(Refused):
+    """The address did not give the file: check it, or send the bytes."""
+
+
 class NoSpaceFor(Refused):
     """No embedding space of this collection can embed that kind of content."""
 
@@ -109,6 +135,7 @@ class Unavailable(Fault):
     """A part that is needed does not answer: try again."""
 
     retryable = True
+    retry_after = 0.0  # seconds; 0: not known
 
 
 class CatalogueDown(Unavailable):
@@ -135,10 +162,16 @@ class DecoderDown(Unavailable):
     """The process that decodes files cannot be started."""
 
 
+class ServerDown(Unavailable):
+    """The Quiver server does not answer."""
+
+
 class Overloaded(Unavailable):
     """More is waiting than can be indexed in time: send it again later."""
 
-    retry_after = 0.0  # seconds
+
+class QuotaExceeded(Unavailable):
+    """The API key has used up what it may for now: send it again later."""
 
 
 class Misconfigured(Fault):

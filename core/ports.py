@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import UUID
 
+from core.desk import Desk
 from core.filters import Filter
 from core.points import Found, Nearest, Points, Scope, Stored
 from core.records import Claim, Collection, Draft, Failure, Index, Outcome, Standing, State
@@ -122,8 +123,9 @@ class Blobs(Protocol):
         ...
 
 
-class Catalogue(Protocol):
-    """The truth about every asset. Fault: CatalogueDown; each racing change is one conditional statement."""
+class Catalogue(Desk, Protocol):
+    """The truth about every asset, and what the door keeps (`core.desk`). Fault: CatalogueDown; each racing change is
+    one conditional statement."""
 
     def create_collection(self, collection: Collection) -> Collection:
         """Make it, or return the one there is. Conflict when a field or the profile differs."""
@@ -261,7 +263,7 @@ class Catalogue(Protocol):
         ...
 
     def uses(self, digest: Digest) -> bool:
-        """Whether any asset, removed ones included, has these bytes."""
+        """Whether any asset, removed ones included, or a job has these bytes."""
         ...
 
     def standings(self, index: Index, ids: Sequence[AssetId]) -> list[Standing]:
@@ -269,13 +271,26 @@ class Catalogue(Protocol):
         ...
 
     def signed(
-        self, index: Index, *, after: AssetId | None = None, limit: int = 1000
+        self, index: Index, *, after: AssetId | None = None, limit: int = 1000, tenant: Tenant | None = None
     ) -> list[tuple[AssetId, int, int]]:
-        """A page of receipts by asset: id, generation, points."""
+        """A page of receipts by asset: id, generation, points. Of one tenant, or of all."""
         ...
 
     def strike(self, index: Index, wrong: Mapping[AssetId, int]) -> int:
         """Take back receipts that are still of that generation, so that the assets are indexed again; how many."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections. Harmless twice."""
+        ...
+
+
+class Meter(Protocol):
+    """Counts what is used, over all processes that share it. Fault: BrokerDown."""
+
+    def spend(self, name: str, amount: float, *, most: float, per: timedelta) -> timedelta:
+        """Take `amount` from an allowance of `most` that fills up evenly within `per` (GCRA). Zero when it was taken;
+        else nothing was taken, and this is how long until it could be. More than `most` is never there: then `per`."""
         ...
 
     def close(self) -> None:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 AssetId = NewType("AssetId", UUID)
 Digest = NewType("Digest", str)  # sha-256, 64 hex digits
 Tenant = NewType("Tenant", str)
+JobId = NewType("JobId", UUID)
+KeyId = NewType("KeyId", str)  # 12 small letters and digits; public
 
 Metadata = Mapping[str, Any]  # JSON values; those of declared fields have the declared type
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB

@@ -60,6 +60,24 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(3600, gt=0, description="How often it compares catalogue and index")
     reconcile_repairs: bool = Field(True, description="Whether the clock's reconciliation repairs what it finds")
     stall_seconds: float = Field(120, gt=0, description="A worker idle this long while messages wait ends itself")
+    host: str = Field("127.0.0.1", description="Address where `quiver serve` listens")
+    port: int = Field(8080, ge=0, le=65535, description="Port where it listens; 0: any that is free")
+    max_bulk_bytes: int = Field(1 << 30, ge=1, description="Largest body of a bulk request, in bytes")
+    key_queries_per_second: float = Field(0, ge=0, description="Queries a second of an API key; 0: without limit")
+    key_assets_per_day: int = Field(0, ge=0, description="Assets that an API key may add a day; 0: without limit")
+    key_bytes_per_day: int = Field(0, ge=0, description="Bytes that an API key may send a day; 0: without limit")
+    fetch_tenants: str = Field(
+        "", description="Tenants whose requests may name an address to be fetched, with commas between; *: all"
+    )
+    fetch_hosts: str = Field(
+        "", description="Hosts that may be fetched from, with commas between; none: any public one"
+    )
+    fetch_networks: str = Field(
+        "", description="Networks that are not public and may be fetched from all the same, as 10.1.0.0/16, with commas"
+    )
+    fetch_seconds: float = Field(30, gt=0, description="Time that fetching one address may take")
+    keep_days: float = Field(7, gt=0, description="Days after which finished bulk jobs are forgotten")
+    log_format: Literal["text", "json"] = Field("text", description="How services log: lines for people, or JSON lines")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port where a worker answers Prometheus; 0: nowhere")
     max_waiting_seconds: float = Field(0, ge=0, description="Take nothing in while an asset waits longer; 0: always")
     max_attempts: int = Field(5, ge=1, le=100, description="Tries before an asset is left to a person")
