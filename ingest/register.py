@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from core.errors import BadMetadata, Refused
@@ -20,6 +21,7 @@ from ingest.limits import Limits
 from ingest.sniff import Sniffed, sniff
 from ingest.sources.folder import Found
 from ingest.sources.manifest import Inline, Item
+from ingest.sources.upload import Upload, upload_id
 
 
 def draft(item: Item, *, blobs: Blobs, fields: Fields, limits: Limits) -> Draft:
@@ -36,6 +38,18 @@ def draft(item: Item, *, blobs: Blobs, fields: Fields, limits: Limits) -> Draft:
                     fields=fields,
                     limits=limits,
                 )
+        case Upload():
+            with _named(item.external_id or item.name or "what was sent"):
+                made = draft_stream(
+                    item.source,
+                    external_id=item.external_id,
+                    name=item.name,
+                    metadata=item.metadata,
+                    blobs=blobs,
+                    fields=fields,
+                    limits=limits,
+                )
+                return made if made.external_id else replace(made, external_id=upload_id(made.digest))
         case Inline():
             with _named(item.external_id):
                 kept = metadata_of(item.metadata, fields=fields, limits=limits)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from core.errors import BadMetadata, NoSpaceFor, Overloaded, Refused, TooLarge
 from core.records import Collection, Draft, Outcome
-from core.runtime import metrics
 from core.runtime.wiring import Parts
 from core.types import AssetId, Tenant
 from ingest.register import draft
@@ -33,7 +32,9 @@ class Intake:
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     refused: list[Problem] = field(default_factory=list)
+    faults: list[Refused] = field(default_factory=list)  # of those refused, in the same order
     ids: set[AssetId] = field(default_factory=set)  # of all that was registered, changed or not
+    last: list[tuple[str, AssetId, Outcome]] = field(default_factory=list)  # the batch just registered: external id
 
     @property
     def seen(self) -> int:
@@ -47,7 +48,6 @@ def admit(parts: Parts, collection: str) -> None:
     if not most:
         return
     oldest = parts.catalogue.oldest_waiting(collection).total_seconds()
-    metrics.WAITING.labels(collection).set(oldest)
     if oldest > most:
         fault = Overloaded(f"an asset of {collection!r} has waited {oldest:.0f} s, over {most:.0f}: come again later")
         fault.retry_after = oldest - most
@@ -83,6 +83,7 @@ def register(
                 draft(item, blobs=parts.blobs, fields=collection.fields, limits=limits)
         intake.outcomes.update(outcome for _, outcome in done)
         intake.ids.update(asset_id for asset_id, _ in done)
+        intake.last = [(made.external_id, *one) for (_, made), one in zip(pending, done, strict=True)]
         pending.clear()
         if ids := [asset_id for asset_id, outcome in done if outcome is not Outcome.UNCHANGED]:
             submit(collection.name, ids)
@@ -93,6 +94,7 @@ def register(
     for item in items:
         if isinstance(item, Refused):
             intake.refused.append(Problem("", item.kind, str(item)))
+            intake.faults.append(item)
             continue
         try:
             made = draft(item, blobs=parts.blobs, fields=collection.fields, limits=limits)
@@ -104,11 +106,13 @@ def register(
                 raise NoSpaceFor(f"{made.external_id}: no space of {collection.name!r} embeds {made.modality}")
         except Refused as fault:
             intake.refused.append(Problem(item.external_id, fault.kind, str(fault)))
+            intake.faults.append(fault)
             continue
         pending.append((item, made))
         if len(pending) >= parts.settings.batch:
             commit()
     commit()
+    intake.last = []
     if on_progress is not None:
         on_progress(intake)
     return intake

@@ -15,6 +15,7 @@ from core.types import Metadata
 from ingest.decode.text import BOM
 from ingest.files import opened, reading
 from ingest.sources.folder import Found, external_id
+from ingest.sources.upload import Upload
 
 ALLOWED = ("path", "text", "id", "metadata")
 LINE = 16 * 2**20  # bytes; a longer line is refused instead of held in memory
@@ -29,7 +30,7 @@ class Inline:
     metadata: Metadata = field(default_factory=dict)
 
 
-Item = Found | Inline
+Item = Found | Inline | Upload
 
 
 def text_id(text: str) -> str:
