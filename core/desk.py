@@ -134,6 +134,10 @@ class Desk(Protocol):
         """Newest first."""
         ...
 
+    def jobs_wait(self) -> bool:
+        """Whether there is an unfinished job that nobody holds."""
+        ...
+
     def claim_job(self, *, lease: timedelta) -> JobClaim | None:
         """Lease the oldest unfinished job that nobody holds; None when there is none."""
         ...

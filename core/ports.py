@@ -132,7 +132,7 @@ class Catalogue(Desk, Protocol):
         ...
 
     def collection(self, name: str) -> Collection:
-        """Raises NoSuchCollection, listing the ones there are."""
+        """Raises NoSuchCollection."""
         ...
 
     def collections(self) -> list[Collection]:
@@ -290,7 +290,8 @@ class Meter(Protocol):
 
     def spend(self, name: str, amount: float, *, most: float, per: timedelta) -> timedelta:
         """Take `amount` from an allowance of `most` that fills up evenly within `per` (GCRA). Zero when it was taken;
-        else nothing was taken, and this is how long until it could be. More than `most` is never there: then `per`."""
+        else nothing was taken, and this is how long until it could be. More than `most` is never there: then `per`.
+        A negative amount is given back, until the allowance is full."""
         ...
 
     def close(self) -> None:

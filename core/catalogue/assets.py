@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.catalogue import rows
 from core.catalogue.engine import now
-from core.catalogue.tables import assets, failures, receipts
+from core.catalogue.tables import assets, failures, jobs, receipts
 from core.errors import NoSuchAsset
 from core.records import Draft, Outcome, State
 from core.types import Asset, AssetId, Digest, Tenant
@@ -159,7 +159,18 @@ def purge(conn: Connection, gone: Sequence[Asset]) -> list[Digest]:
             .returning(assets.c.digest)
         )
         digests |= {row.digest for row in conn.execute(drop)}
+    return unused(conn, digests)
+
+
+def uses(conn: Connection, digest: Digest) -> bool:
+    """Port: `Catalogue.uses`."""
+    return not unused(conn, {digest})
+
+
+def unused(conn: Connection, digests: Collection[str]) -> list[Digest]:
+    """Those that no asset has, removed ones included, and no job."""
     used: set[str] = set()
     for some in rows.chunks(sorted(digests), 1000):
-        used |= set(conn.execute(select(assets.c.digest).where(assets.c.digest.in_(some))).scalars())
-    return [Digest(d) for d in sorted(digests - used)]
+        for table in (assets, jobs):
+            used |= set(conn.execute(select(table.c.digest).where(table.c.digest.in_(some))).scalars())
+    return [Digest(d) for d in sorted(set(digests) - used)]

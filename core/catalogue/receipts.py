@@ -10,7 +10,7 @@ from core.catalogue import rows
 from core.catalogue.engine import now
 from core.catalogue.tables import assets, receipts
 from core.records import Index, Standing
-from core.types import AssetId
+from core.types import AssetId, Tenant
 
 
 def standings(conn: Connection, index: Index, ids: Sequence[AssetId]) -> list[Standing]:
@@ -41,11 +41,15 @@ def standings(conn: Connection, index: Index, ids: Sequence[AssetId]) -> list[St
     return out
 
 
-def signed(conn: Connection, index: Index, after: AssetId | None, limit: int) -> list[tuple[AssetId, int, int]]:
+def signed(
+    conn: Connection, index: Index, after: AssetId | None, limit: int, tenant: Tenant | None
+) -> list[tuple[AssetId, int, int]]:
     """Port: `Catalogue.signed`."""
     query = select(receipts.c.asset_id, receipts.c.generation, receipts.c.points).where(receipts.c.index_id == index.id)
     if after is not None:
         query = query.where(receipts.c.asset_id > after)
+    if tenant is not None:
+        query = query.join(assets, assets.c.id == receipts.c.asset_id).where(assets.c.tenant == tenant)
     found = conn.execute(query.order_by(receipts.c.asset_id).limit(limit))
     return [(AssetId(row.asset_id), row.generation, row.points) for row in found]
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine, exists, select
+from sqlalchemy import Engine, select
 
 from core.catalogue import assets, circuits, leases, receipts, rows, tables
+from core.catalogue.desk import SqlDesk
 from core.catalogue.engine import make_engine, migrate, now, reading, writing
 from core.errors import Conflict, NoSuchCollection
 from core.records import Claim, Collection, Draft, Failure, Index, IndexState, Outcome, Standing, State
@@ -22,11 +23,11 @@ def open_catalogue(url: str | Path, *, max_attempts: int = 3) -> SqlCatalogue:
     return SqlCatalogue(engine, max_attempts=max_attempts)
 
 
-class SqlCatalogue:
+class SqlCatalogue(SqlDesk):
     """`Catalogue` of core.ports. One transaction a call."""
 
     def __init__(self, engine: Engine, *, max_attempts: int) -> None:
-        self.engine = engine
+        super().__init__(engine)
         self._max_attempts = max_attempts
 
     def create_collection(self, collection: Collection) -> Collection:
@@ -49,12 +50,11 @@ class SqlCatalogue:
 
     def collection(self, name: str) -> Collection:
         """Port."""
-        there = {c.name: c for c in self.collections()}
-        if name not in there:
-            raise NoSuchCollection(
-                f"there is no collection {name!r}; there is: {', '.join(there) or 'none'}. `quiver ingest` makes one"
-            )
-        return there[name]
+        with reading(self.engine) as conn:
+            row = conn.execute(select(tables.collections).where(tables.collections.c.name == name)).one_or_none()
+        if row is None:  # the others are not listed: they may be another tenant's
+            raise NoSuchCollection(f"there is no collection {name!r}: `quiver status` lists what there is")
+        return rows.collection(row)
 
     def collections(self) -> list[Collection]:
         """Port."""
@@ -225,7 +225,7 @@ class SqlCatalogue:
     def uses(self, digest: Digest) -> bool:
         """Port."""
         with reading(self.engine) as conn:
-            return bool(conn.execute(select(exists().where(tables.assets.c.digest == digest))).scalar_one())
+            return assets.uses(conn, digest)
 
     def standings(self, index: Index, ids: Sequence[AssetId]) -> list[Standing]:
         """Port."""
@@ -233,11 +233,11 @@ class SqlCatalogue:
             return receipts.standings(conn, index, ids)
 
     def signed(
-        self, index: Index, *, after: AssetId | None = None, limit: int = 1000
+        self, index: Index, *, after: AssetId | None = None, limit: int = 1000, tenant: Tenant | None = None
     ) -> list[tuple[AssetId, int, int]]:
         """Port."""
         with reading(self.engine) as conn:
-            return receipts.signed(conn, index, after, limit)
+            return receipts.signed(conn, index, after, limit, tenant)
 
     def strike(self, index: Index, wrong: Mapping[AssetId, int]) -> int:
         """Port."""

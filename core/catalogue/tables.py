@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -43,7 +45,7 @@ def canonical(value: Any) -> str:
 collections = Table(
     "collections",
     metadata,
-    Column("name", String(63), primary_key=True),
+    Column("name", String(95), primary_key=True),  # a label, and the mark of the tenant that made it
     Column("fields", Json, nullable=False),
     Column("profile", String(255), nullable=False),
     Column("created_at", Moment, nullable=False),
@@ -134,4 +136,71 @@ circuits = Table(
     Column("faults", Integer, nullable=False),
     Column("open_until", Moment, nullable=False),
     Column("reason", Text, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("tenant", String(127), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("secret_hash", String(255), nullable=False),
+    Column("roles", Json, nullable=False),
+    Column("queries_per_second", Float, nullable=True),  # null: as the settings say; so the next two
+    Column("assets_per_day", BigInteger, nullable=True),
+    Column("bytes_per_day", BigInteger, nullable=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=True),
+    Index("ix_api_keys_tenant", "tenant"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant", String(127), nullable=False),
+    Column("collection", ForeignKey("collections.name"), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("lines", Integer, nullable=False),
+    Column("fetches", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("finished_at", Moment, nullable=True),
+    Column("error", Text, nullable=True),
+    Column("token", String(32), nullable=True),  # null: nobody holds it
+    Column("expires_at", Moment, nullable=True),  # of the lease
+    Index("ix_jobs_tenant_collection_created_at", "tenant", "collection", "created_at"),
+    Index("ix_jobs_finished_at_created_at", "finished_at", "created_at"),
+    Index("ix_jobs_digest", "digest"),
+)
+
+job_assets = Table(
+    "job_assets",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("asset_id", ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True),
+    Index("ix_job_assets_asset_id", "asset_id"),
+)
+
+job_refusals = Table(
+    "job_refusals",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("line", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("kind", String(63), nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+# Requests that may come twice, and what the first was answered.
+replies = Table(
+    "replies",
+    metadata,
+    Column("tenant", String(127), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(255), nullable=False),
+    Column("status", Integer, nullable=True),  # null: being worked on until `expires_at`
+    Column("body", Text, nullable=True),
+    Column("begun_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Index("ix_replies_begun_at", "begun_at"),
 )

@@ -120,9 +120,11 @@ def test_a_collection_has_one_serving_index(catalogue: SqlCatalogue) -> None:
     assert catalogue.create_index(index_named("c-1", IndexState.SERVING)) == catalogue.serving("c")
 
 
-def test_an_unknown_collection_names_the_ones_there_are(catalogue: SqlCatalogue) -> None:
-    with pytest.raises(NoSuchCollection, match="there is: c"):
+def test_an_unknown_collection_names_no_other_for_it_may_be_another_tenants(catalogue: SqlCatalogue) -> None:
+    catalogue.create_collection(Collection(name="hidden", fields={}, profile="p"))
+    with pytest.raises(NoSuchCollection, match="'nope': `quiver status` lists") as refused:
         catalogue.collection("nope")
+    assert "hidden" not in str(refused.value)
     with pytest.raises(NoSuchCollection):
         catalogue.serving("nope")
 
