@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import Celery
 from kombu.entity import Queue
-from kombu.exceptions import ChannelError
+from kombu.exceptions import ChannelError, OperationalError
 
-from core.errors import Misconfigured
+from core.errors import BrokerDown, Misconfigured
 from core.runtime.settings import Settings, load_settings
 
 QUEUES = ("delete", "live", "bulk", "reindex", "sweep")  # the first of them that has a message is served
@@ -67,10 +69,24 @@ def make_app(settings: Settings) -> Celery:
 def waiting(app: Celery, queue: str) -> int:
     """Messages in a queue. Raises OperationalError of kombu when the broker does not answer."""
     with app.connection_for_read() as connection:
+        return _length(connection.default_channel, queue)
+
+
+def lengths(app: Celery, *, patience: float) -> dict[str, int]:
+    """Messages in each queue. Raises BrokerDown when the broker does not answer within so many seconds."""
+    with app.connection_for_read() as connection:
         try:
-            return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
-        except ChannelError:  # Redis knows no queue that is empty
-            return 0
+            connection.ensure_connection(max_retries=1, timeout=patience)
+            return {queue: _length(connection.default_channel, queue) for queue in QUEUES}
+        except (OperationalError, OSError, *connection.connection_errors) as exc:
+            raise BrokerDown(f"the broker does not answer: {exc}") from exc
+
+
+def _length(channel: Any, queue: str) -> int:
+    try:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:  # Redis knows no queue that is empty
+        return 0
 
 
 def __getattr__(name: str) -> Celery:

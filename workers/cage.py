@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import BinaryIO
 
 from core.errors import DecoderCrashed, DecoderDown, Misconfigured, OutOfMemory
+from core.runtime import metrics
 from core.runtime.settings import lane_count
 from core.runtime.wiring import Parts
 from core.types import Modality, Segment
@@ -83,14 +84,14 @@ class Cage:
         child: Process | None = self._slots.get()
         try:
             if child is not None and (fresh or not child.alive):
-                self._end(child)
+                self._replace(child, "doubted" if child.alive else "broken")
                 child = None
             if child is None:
                 child = self._start()
             yield child
         finally:
             if child is not None and (self._closed or not child.usable or child.served >= self._limits.recycle):
-                self._end(child)
+                self._replace(child, "recycled" if child.usable else "broken")
                 child = None
             self._slots.put(child)
 
@@ -105,6 +106,11 @@ class Cage:
             self._end(child)
             raise
         return child
+
+    def _replace(self, child: Process, why: str) -> None:
+        self._end(child)
+        if not self._closed:
+            metrics.decoder_replaced(why)
 
     def _end(self, child: Process) -> None:
         child.end()

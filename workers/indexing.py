@@ -203,4 +203,5 @@ def _fail(parts: Parts, claim: Claim, fault: Fault, tally: Tally) -> None:
     retry = fault.retryable and claim.attempt < parts.settings.max_attempts
     wait = min(BACKOFF * 2 ** (claim.attempt - 1), BACKOFF_CAP) if retry else None
     parts.catalogue.fail(claim, kind=fault.kind, message=str(fault), retry_in=wait)
+    metrics.failed(fault.kind)
     tally.failed += 1

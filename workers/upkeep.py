@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
+from core.runtime import metrics
 from core.runtime.wiring import Parts
 from core.types import AssetId
 from workers.identity import bury
@@ -23,7 +24,8 @@ def sweep(
     At most `limit` a collection, and only those that did not change for the time of `quiet`.
     """
     bury(parts)
-    parts.catalogue.quarantine()
+    if lost := parts.catalogue.quarantine():
+        metrics.failed("WorkerLost", len(lost))
     clear(parts)
     found = 0
     for collection, ids in outstanding(parts, limit=limit, quiet=quiet) if limit else ():
