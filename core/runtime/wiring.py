@@ -13,7 +13,7 @@ from core.blobs.local import LocalBlobs
 from core.catalogue.sql import open_catalogue
 from core.encoders.registry import Encoders
 from core.errors import BlobsDown, Misconfigured
-from core.ports import Blobs, Catalogue, VectorStore
+from core.ports import Blobs, Catalogue, Meter, VectorStore
 from core.runtime.settings import Settings, load_settings
 
 
@@ -69,6 +69,17 @@ class Parts:
 
         return EdgeStore(root)
 
+    @cached_property
+    def meter(self) -> Meter:
+        """Counted in the broker when one is set, over all processes; else in this process."""
+        if self.settings.broker_url is None:
+            from core.meters.memory import MemoryMeter
+
+            return MemoryMeter()
+        from core.meters.redis import RedisMeter
+
+        return RedisMeter(self.settings.broker_url.get_secret_value())
+
     def store_answers(self) -> bool:
         """Whether a process serves the data folder."""
         from core.stores.frames import socket_of
@@ -100,7 +111,7 @@ class Parts:
             others = [self._others.pop(kind) for kind in list(self._others)]
         for other in others:
             other.close()
-        for name in ("store", "catalogue"):
+        for name in ("store", "catalogue", "meter"):
             if (part := self.__dict__.pop(name, None)) is not None:
                 part.close()
 
