@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
 from kombu.entity import Queue
 from kombu.exceptions import ChannelError, OperationalError
 
 from core.errors import BrokerDown, Misconfigured
+from core.runtime import logs
 from core.runtime.settings import Settings, load_settings
+from workers import trail  # noqa: F401  # its signals follow every message and task
 
 QUEUES = ("delete", "live", "bulk", "reindex", "sweep")  # the first of them that has a message is served
 SCHEMES = ("redis://", "rediss://", "redis+socket://", "sentinel://")
@@ -87,6 +91,13 @@ def _length(channel: Any, queue: str) -> int:
         return int(channel.queue_declare(queue, passive=True).message_count)
     except ChannelError:  # Redis knows no queue that is empty
         return 0
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]  # celery has no types
+def _log(loglevel: int, **_: object) -> None:
+    """Celery leaves logging to us."""
+    if not logging.getLogger().handlers:  # it was started by its own command
+        logs.configure(load_settings(), level=logging.getLevelName(loglevel))
 
 
 def __getattr__(name: str) -> Celery:

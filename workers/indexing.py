@@ -17,7 +17,7 @@ from core.errors import CatalogueDown, Defect, Fault, NoSpaceFor, Refused
 from core.points import Column, Points, payload, point_id
 from core.ports import Encoder
 from core.records import Claim, Collection, Index
-from core.runtime import metrics
+from core.runtime import metrics, traces
 from core.runtime.wiring import Parts
 from core.spaces import EmbeddingSpace, Sparse
 from core.types import Asset, AssetId, Segment
@@ -52,7 +52,8 @@ class Tally:
         """Adds the time spent inside to the stage."""
         began = perf_counter()
         try:
-            yield
+            with traces.span(f"index.{stage}"):
+                yield
         finally:
             self.seconds[stage] += perf_counter() - began
 

@@ -18,7 +18,7 @@ from core.errors import Misconfigured
 from core.runtime.settings import Settings
 
 HIDDEN = "**********"
-LEVELS = ("debug", "info", "warning", "error")
+LEVELS = ("debug", "info", "warning", "error", "critical")
 # They tell of every request to a part, at a level at which we tell of our own work.
 LOUD = ("httpx", "httpcore", "alembic", "urllib3", "celery.utils.functional")
 

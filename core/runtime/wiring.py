@@ -14,6 +14,7 @@ from core.catalogue.sql import open_catalogue
 from core.encoders.registry import Encoders
 from core.errors import BlobsDown, Misconfigured
 from core.ports import Blobs, Catalogue, Meter, VectorStore
+from core.runtime import traces
 from core.runtime.settings import Settings, load_settings
 
 
@@ -51,6 +52,9 @@ class Parts:
     @cached_property
     def store(self) -> VectorStore:
         """A Qdrant server when one is set; else the process that serves the data folder, or the folder itself."""
+        return traces.traced(self._store(), "store")
+
+    def _store(self) -> VectorStore:
         choice = self.settings.store
         if choice == "auto" and self.settings.qdrant_url:
             from core.stores.server import connect

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from core.runtime import logs
 from core.runtime.wiring import open_parts
 from quiver.cli.app import Data, app
 from quiver.cli.render import out
@@ -28,4 +29,6 @@ def store(
         line = jsons.dumps(said) if json else f"serving at {said['socket']} as process {said['pid']}; Ctrl-C stops it"
         out.out(line, highlight=False)
 
-    open_parts(data=data).serve_store(ready)
+    parts = open_parts(data=data)
+    logs.configure(parts.settings)
+    parts.serve_store(ready)

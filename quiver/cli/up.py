@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from threading import Event
@@ -10,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from core.runtime import logs
 from core.runtime.settings import load_settings
 from core.runtime.wiring import open_parts
 from quiver.cli.app import Data, app
@@ -30,8 +30,8 @@ def up(
 
     With QDRANT_URL or a broker set, those are used instead of ours.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load_settings(data=data)
+    logs.configure(settings)
     parts = open_parts(data=data)
     parts.catalogue.collections()  # migrated before anybody else looks
     parts.close()

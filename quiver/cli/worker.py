@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 
 from core.errors import BadQuery
-from core.runtime import metrics
+from core.runtime import logs, metrics, traces
 from core.runtime.settings import lane_count, load_settings
 from core.runtime.wiring import open_parts
 from quiver.cli.app import Data, Json, app, opened
 from quiver.cli.render import out, print_json
+from workers.figures import expose
 
 
 @app.command()
@@ -33,7 +34,10 @@ def worker(
     if data is not None:
         os.environ["QUIVER_DATA"] = str(data)  # tasks read the environment
     settings = load_settings()
+    logs.configure(settings, level=loglevel)
+    traces.configure("quiver-worker")
     if settings.metrics_port:
+        expose(open_parts())
         metrics.serve(settings.metrics_port)
     if embedded:
         from workers.service import serve
@@ -55,7 +59,8 @@ def worker(
         raise BadQuery(f"there is no queue {', '.join(sorted(unknown))}; there is: {', '.join(QUEUES)}")
     celery = make_app(settings)
     watch(celery, chosen, stall=settings.stall_seconds)
-    argv = ["worker", "--pool", "threads", "--concurrency", str(concurrency or lane_count(settings))]
+    quiet = ["--quiet"] if settings.log_format == "json" else []  # a banner is no line of JSON
+    argv = [*quiet, "worker", "--pool", "threads", "--concurrency", str(concurrency or lane_count(settings))]
     celery.worker_main(
         [*argv, "--queues", ",".join(chosen), "--loglevel", loglevel, "--without-gossip", "--without-mingle"]
     )
@@ -69,10 +74,11 @@ def clock(
     from workers.app import make_app
 
     settings = load_settings(data=data)
+    logs.configure(settings, level=loglevel)
     celery = make_app(settings)
     settings.data.mkdir(parents=True, exist_ok=True)
     schedule: Path = settings.data / "clock"
-    celery.Beat(schedule=str(schedule), loglevel=loglevel).run()
+    celery.Beat(schedule=str(schedule), loglevel=loglevel, quiet=settings.log_format == "json").run()
 
 
 @app.command()
