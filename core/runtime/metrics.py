@@ -42,7 +42,7 @@ SEARCH_STAGES = ("encode", "store", "fuse")
 TENANTS = "(tenants)"  # no collection of the operator has a parenthesis in its name
 RECALL = Gauge(
     "quiver_ann_recall_ratio",
-    "Of the nearest that an exact search found, the part that the sampled search found too.",
+    "Of the hits of an exact search, the part that the last sampled search had too.",
     multiprocess_mode="mostrecent",
 )
 

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     fetch_seconds: float = Field(30, gt=0, description="Time that fetching one address may take")
     keep_days: float = Field(7, gt=0, description="Days after which finished bulk jobs are forgotten")
     log_format: Literal["text", "json"] = Field("text", description="How services log: lines for people, or JSON lines")
+    recall_every_seconds: float = Field(
+        0, ge=0, description="Compare one search in so many seconds with an exact one, for the metrics; 0: none"
+    )
     metrics_port: int = Field(0, ge=0, le=65535, description="Port where a worker answers Prometheus; 0: nowhere")
     max_waiting_seconds: float = Field(0, ge=0, description="Take nothing in while an asset waits longer; 0: always")
     max_attempts: int = Field(5, ge=1, le=100, description="Tries before an asset is left to a person")

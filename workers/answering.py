@@ -1,0 +1,77 @@
+"""A search as a service makes it: measured, traced, and now and then compared with an exact one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Lock, Thread
+from time import monotonic, time_ns
+
+from core.errors import Fault
+from core.runtime import metrics, traces
+from core.runtime.wiring import Parts
+from retrieval.request import Answer, SearchRequest
+from retrieval.search import search
+
+log = logging.getLogger(__name__)
+
+
+def answer(parts: Parts, request: SearchRequest, *, profile: str) -> Answer:
+    """As `retrieval.search.search`, faults included, with the encoders of that profile."""
+
+    def ask(request: SearchRequest) -> Answer:
+        return search(
+            request,
+            catalogue=parts.catalogue,
+            store=parts.store,
+            encoder_of=lambda space: parts.encoders.of_space(profile, space),
+        )
+
+    with traces.span("search", collection=metrics.named(request.collection)):
+        began = time_ns()
+        found = ask(request)
+        for stage in metrics.SEARCH_STAGES:
+            ended = began + round(found.seconds[stage] * 1e9)
+            traces.past(f"search.{stage}", began, ended)
+            began = ended
+    metrics.searched(found.seconds)
+    if parts.settings.recall_every_seconds and not request.exact:
+        sampler = parts.also(Sampler, lambda: Sampler(every=parts.settings.recall_every_seconds))
+        sampler.offer(found, lambda: ask(replace(request, exact=True)))
+    return found
+
+
+class Sampler:
+    """Compares one search in so many seconds with an exact one, on a thread of its own, one at a time."""
+
+    def __init__(self, *, every: float) -> None:
+        self._every = every
+        self._next = 0.0
+        self._lock = Lock()
+        self._thread: Thread | None = None
+
+    def offer(self, found: Answer, exactly: Callable[[], Answer]) -> None:
+        """A search was answered; `exactly` asks the same of an exact search. It is called if the time has come."""
+        with self._lock:
+            if monotonic() < self._next or (self._thread is not None and self._thread.is_alive()):
+                return
+            self._next = monotonic() + self._every
+            self._thread = Thread(target=_compare, args=(found, exactly), name="recall", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Wait for the comparison that runs."""
+        with self._lock:
+            if self._thread is not None:
+                self._thread.join()
+
+
+def _compare(found: Answer, exactly: Callable[[], Answer]) -> None:
+    try:
+        wanted = {hit.asset for hit in exactly().hits}
+    except Fault as fault:  # the next one may go better; who searched has an answer
+        log.info("a search was not compared with an exact one: %s", fault)
+        return
+    if wanted:
+        metrics.recalled(len(wanted & {hit.asset for hit in found.hits}) / len(wanted))
