@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from core.records import State
+from core.records import Draft, Outcome, State
 from core.types import AssetId, Digest, JobId, KeyId, Tenant
 
 
@@ -139,14 +139,16 @@ class Desk(Protocol):
         ...
 
     def claim_job(self, *, lease: timedelta) -> JobClaim | None:
-        """Lease the oldest unfinished job that nobody holds; None when there is none."""
+        """Lease an unfinished job that nobody holds, the one of which the fewest lines are done, so that a long one
+        stops nobody; None when there is none. Ends one whose workers fell silent as often as attempts are allowed."""
         ...
 
     def advance_job(
-        self, claim: JobClaim, *, lines: int, assets: Sequence[AssetId], refusals: Sequence[Refusal], lease: timedelta
-    ) -> bool:
-        """So many lines are done, which registered these assets and refused those; twice is once. Renews the lease.
-        False when the claim is another's by now."""
+        self, claim: JobClaim, *, lines: int, drafts: Sequence[Draft], refusals: Sequence[Refusal], lease: timedelta
+    ) -> list[tuple[AssetId, Outcome]] | None:
+        """Register drafts and keep refusals, which brings the job to so many lines, and renew the lease, all in one
+        transaction: a line is never registered again over what was sent since. Nothing, and no ids, when so many lines
+        were done before. None when the claim is another's by now."""
         ...
 
     def finish_job(self, claim: JobClaim, *, error: str | None) -> None:

@@ -10,15 +10,16 @@ from sqlalchemy import Engine
 from core.catalogue import jobs, keys, replies
 from core.catalogue.engine import reading, writing
 from core.desk import ApiKey, Job, JobClaim, Refusal, Reply
-from core.records import State
+from core.records import Draft, Outcome, State
 from core.types import AssetId, Digest, JobId, KeyId, Tenant
 
 
 class SqlDesk:
     """`Desk` of core.desk. One transaction a call."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, max_attempts: int) -> None:
         self.engine = engine
+        self._max_attempts = max_attempts
 
     def create_key(self, key: ApiKey, secret_hash: str) -> None:
         """Port."""
@@ -68,14 +69,15 @@ class SqlDesk:
     def claim_job(self, *, lease: timedelta) -> JobClaim | None:
         """Port."""
         with writing(self.engine) as conn:
+            jobs.give_up(conn, self._max_attempts)
             return jobs.claim(conn, lease)
 
     def advance_job(
-        self, claim: JobClaim, *, lines: int, assets: Sequence[AssetId], refusals: Sequence[Refusal], lease: timedelta
-    ) -> bool:
+        self, claim: JobClaim, *, lines: int, drafts: Sequence[Draft], refusals: Sequence[Refusal], lease: timedelta
+    ) -> list[tuple[AssetId, Outcome]] | None:
         """Port."""
         with writing(self.engine) as conn:
-            return jobs.advance(conn, claim, lines, assets, refusals, lease)
+            return jobs.advance(conn, claim, lines, drafts, refusals, lease)
 
     def finish_job(self, claim: JobClaim, *, error: str | None) -> None:
         """Port."""

@@ -7,29 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    and_,
-    case,
-    delete,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
 
 from core.catalogue import rows
-from core.catalogue.assets import BATCH, insert_for, unused
+from core.catalogue.assets import BATCH, insert_for, register, unused
 from core.catalogue.engine import now, utc
 from core.catalogue.tables import assets, job_assets, job_refusals, jobs
 from core.desk import Job, JobClaim, Refusal
 from core.errors import NoSuchJob
-from core.records import State
+from core.records import Draft, Outcome, State
 from core.types import AssetId, Digest, JobId, Tenant
 
 IDS = 500  # assets a statement
@@ -48,6 +34,7 @@ def create(conn: Connection, job: Job) -> None:
             created_at=utc(job.created_at),
             finished_at=utc(job.finished_at) if job.finished_at else None,
             error=job.error,
+            attempts=0,
         )
     )
 
@@ -80,18 +67,26 @@ def wait(conn: Connection) -> bool:
     return conn.execute(select(jobs.c.id).where(_free(now())).limit(1)).first() is not None
 
 
+def give_up(conn: Connection, attempts: int) -> None:
+    """End the jobs whose workers fell silent so many times without getting on."""
+    moment = now()
+    message = f"{attempts} workers in a row died or fell silent over its next lines: look at them, then send the rest"
+    silent = and_(jobs.c.finished_at.is_(None), jobs.c.expires_at <= moment, jobs.c.attempts >= attempts)
+    conn.execute(update(jobs).where(silent).values(finished_at=moment, error=message, token=None, expires_at=None))
+
+
 def claim(conn: Connection, lease: timedelta) -> JobClaim | None:
     """Port: `Desk.claim_job`. SKIP LOCKED lets a second claimer have the next job; the condition keeps them apart."""
     moment = now()
     free = _free(moment)
-    oldest = select(jobs.c.id).where(free).order_by(jobs.c.created_at, jobs.c.id).limit(1)
+    first = select(jobs.c.id).where(free).order_by(jobs.c.lines, jobs.c.created_at, jobs.c.id).limit(1)
     if conn.dialect.name == "postgresql":
-        oldest = oldest.with_for_update(skip_locked=True)
+        first = first.with_for_update(skip_locked=True)
     token = uuid4().hex
     take = (
         update(jobs)
-        .where(jobs.c.id == oldest.scalar_subquery(), free)
-        .values(token=token, expires_at=moment + lease)
+        .where(jobs.c.id == first.scalar_subquery(), free)
+        .values(token=token, expires_at=moment + lease, attempts=jobs.c.attempts + 1)
         .returning(jobs)
     )
     row = conn.execute(take).one_or_none()
@@ -102,35 +97,28 @@ def advance(
     conn: Connection,
     claim: JobClaim,
     lines: int,
-    registered: Sequence[AssetId],
+    drafts: Sequence[Draft],
     refusals: Sequence[Refusal],
     lease: timedelta,
-) -> bool:
-    """Port: `Desk.advance_job`. The count of lines never falls."""
+) -> list[tuple[AssetId, Outcome]] | None:
+    """Port: `Desk.advance_job`. The count of lines only grows."""
+    job = claim.job
     step = (
         update(jobs)
-        .where(_held(claim))
-        .values(lines=case((jobs.c.lines < lines, lines), else_=jobs.c.lines), expires_at=now() + lease)
+        .where(_held(claim), jobs.c.lines < lines)
+        .values(lines=lines, expires_at=now() + lease, attempts=1)
         .returning(jobs.c.id)
     )
     if conn.execute(step).one_or_none() is None:
-        return False
-    for some in rows.chunks(sorted(set(registered)), IDS):
-        there = _still_there(conn, claim.job.id, some)
-        new = insert_for(conn)(job_assets).from_select(["job_id", "asset_id"], there)
-        conn.execute(new.on_conflict_do_nothing())
+        return None if conn.execute(select(jobs.c.id).where(_held(claim))).one_or_none() is None else []
+    done = register(conn, job.tenant, job.collection, drafts)
+    for some in rows.chunks(sorted({asset_id for asset_id, _ in done}), IDS):
+        links = [{"job_id": job.id, "asset_id": asset_id} for asset_id in some]
+        conn.execute(insert_for(conn)(job_assets).values(links).on_conflict_do_nothing())
     for lot in rows.chunks(refusals, BATCH):
-        said = [
-            {"job_id": claim.job.id, "line": r.line, "name": r.name, "kind": r.kind, "message": r.message} for r in lot
-        ]
-        conn.execute(insert_for(conn)(job_refusals).values(said).on_conflict_do_nothing())
-    return True
-
-
-def _still_there(conn: Connection, job_id: JobId, ids: Sequence[AssetId]) -> Select[Any]:
-    """Job and asset, of the assets that were not purged since; those cannot be purged until the commit."""
-    there = select(literal(job_id, jobs.c.id.type), assets.c.id).where(assets.c.id.in_(ids)).order_by(assets.c.id)
-    return there.with_for_update(read=True, key_share=True, of=assets) if conn.dialect.name == "postgresql" else there
+        said = [{"job_id": job.id, "line": r.line, "name": r.name, "kind": r.kind, "message": r.message} for r in lot]
+        conn.execute(insert(job_refusals).values(said))
+    return done
 
 
 def finish(conn: Connection, claim: JobClaim, error: str | None) -> None:
@@ -139,8 +127,9 @@ def finish(conn: Connection, claim: JobClaim, error: str | None) -> None:
 
 
 def release(conn: Connection, claim: JobClaim) -> None:
-    """Port: `Desk.release_job`."""
-    conn.execute(update(jobs).where(_held(claim)).values(token=None, expires_at=None))
+    """Port: `Desk.release_job`. Its attempt counts no more."""
+    back = update(jobs).where(_held(claim))
+    conn.execute(back.values(token=None, expires_at=None, attempts=jobs.c.attempts - 1))
 
 
 def _held(claim: JobClaim) -> ColumnElement[bool]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from core.catalogue import assets, circuits, leases, receipts, rows, tables
 from core.catalogue.desk import SqlDesk
-from core.catalogue.engine import make_engine, migrate, now, reading, writing
+from core.catalogue.engine import at_head, make_engine, migrate, now, reading, writing
 from core.errors import Conflict, NoSuchCollection
 from core.records import Claim, Collection, Draft, Failure, Index, IndexState, Outcome, Standing, State
 from core.types import Asset, AssetId, Digest, Tenant
@@ -26,9 +26,9 @@ def open_catalogue(url: str | Path, *, max_attempts: int = 3) -> SqlCatalogue:
 class SqlCatalogue(SqlDesk):
     """`Catalogue` of core.ports. One transaction a call."""
 
-    def __init__(self, engine: Engine, *, max_attempts: int) -> None:
-        super().__init__(engine)
-        self._max_attempts = max_attempts
+    def at_head(self) -> bool:
+        """Port."""
+        return at_head(self.engine)
 
     def create_collection(self, collection: Collection) -> Collection:
         """Port."""

@@ -168,6 +168,7 @@ jobs = Table(
     Column("error", Text, nullable=True),
     Column("token", String(32), nullable=True),  # null: nobody holds it
     Column("expires_at", Moment, nullable=True),  # of the lease
+    Column("attempts", Integer, nullable=False),  # claims since the last line was taken in
     Index("ix_jobs_tenant_collection_created_at", "tenant", "collection", "created_at"),
     Index("ix_jobs_finished_at_created_at", "finished_at", "created_at"),
     Index("ix_jobs_digest", "digest"),

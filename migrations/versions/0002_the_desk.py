@@ -65,6 +65,7 @@ def upgrade() -> None:
     sa.Column('error', sa.Text(), nullable=True),
     sa.Column('token', sa.String(length=32), nullable=True),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('attempts', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['collection'], ['collections.name'], name=op.f('fk_jobs_collection')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_jobs'))
     )

@@ -152,3 +152,10 @@ def test_tables_that_were_never_made_say_what_to_run(tmp_path: Path) -> None:
 def test_an_unknown_asset_id_is_not_there(catalogue: SqlCatalogue) -> None:
     with pytest.raises(NoSuchAsset):
         catalogue.asset(ME, "c", AssetId(uuid4()))
+
+
+def test_the_longest_name_of_a_tenants_collection_fits(catalogue: SqlCatalogue) -> None:
+    longest = Collection(name=f"{'n' * 63}.{'0' * 12}", fields={}, profile="p")
+    assert catalogue.create_collection(longest) == longest
+    catalogue.register(ME, longest.name, [draft()])
+    assert catalogue.asset(ME, longest.name, "a").collection == longest.name
