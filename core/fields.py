@@ -31,8 +31,10 @@ class FieldType(StrEnum):
 Fields = Mapping[str, FieldType]
 
 
-def parse_fields(declarations: Iterable[str]) -> dict[str, FieldType]:
-    """`["kind=keyword", "price=float"]` as a mapping. Raises BadField."""
+def parse_fields(declarations: Mapping[str, str] | Iterable[str]) -> dict[str, FieldType]:
+    """`["kind=keyword", "price=float"]`, or the same as a mapping, with the types looked at. Raises BadField."""
+    if isinstance(declarations, Mapping):
+        declarations = [f"{name}={kind}" for name, kind in declarations.items()]
     out: dict[str, FieldType] = {}
     for said in declarations:
         name, _, kind = said.partition("=")

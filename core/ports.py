@@ -127,6 +127,10 @@ class Catalogue(Desk, Protocol):
     """The truth about every asset, and what the door keeps (`core.desk`). Fault: CatalogueDown; each racing change is
     one conditional statement."""
 
+    def at_head(self) -> bool:
+        """Whether its tables are at the newest migration."""
+        ...
+
     def create_collection(self, collection: Collection) -> Collection:
         """Make it, or return the one there is. Conflict when a field or the profile differs."""
         ...

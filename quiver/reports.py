@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from core.desk import Job, Refusal
 from core.fields import FieldType
-from core.records import Failure, State
-from core.types import Asset
+from core.records import Failure, Outcome, State
+from core.types import Asset, AssetId
 from workers.intake import Problem
 
 
@@ -65,8 +70,59 @@ class AssetView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssetState:
+    """An asset and its state."""
+
+    asset: Asset
+    state: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
     """What a removal did; ids that are not there are named, not hidden."""
 
     removed: int
     unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """An asset that was registered, and what that did."""
+
+    id: AssetId
+    external_id: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """A bulk job: how far it is read, how its assets stand, which lines were refused (the first of them)."""
+
+    job: Job
+    counts: Mapping[State, int]
+    refused: int
+    refusals: tuple[Refusal, ...]
+    oldest: timedelta  # how long the oldest asset that is neither indexed nor failed has waited
+
+    @property
+    def done(self) -> bool:
+        """All lines were read, and no asset waits."""
+        return self.job.finished_at is not None and not self.counts[State.PENDING] + self.counts[State.WORKING]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embedded:
+    """Vectors of one space: f32 (n, dim), row i of input i. `model` names the space as it is asked for."""
+
+    model: str
+    encoder: str  # whose judgement it is
+    vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """Documents by likeness to a query: index and cosine, best first."""
+
+    model: str
+    encoder: str
+    order: tuple[tuple[int, float], ...]

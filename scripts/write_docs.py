@@ -1,4 +1,4 @@
-"""Writes docs/settings.md and docs/cli.md from the code that they describe.
+"""Writes docs/settings.md, docs/cli.md and docs/openapi.json from the code that they describe.
 
     python -m scripts.write_docs [--check]
 
@@ -8,10 +8,12 @@ With --check nothing is written, and the exit status is 1 when a page is not wha
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import typer
@@ -19,6 +21,7 @@ from pydantic import AliasChoices, SecretStr
 
 import quiver.cli
 from core.runtime.settings import PREFIX, Settings
+from core.runtime.wiring import open_parts
 from quiver.cli.app import STATUS, app
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -134,7 +137,16 @@ def cli_page() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {"settings.md": settings_page, "cli.md": cli_page}
+def openapi_page() -> str:
+    """docs/openapi.json."""
+    from quiver.http.app import make_app
+
+    with TemporaryDirectory() as folder:
+        said = make_app(open_parts(data=Path(folder))).openapi()
+    return json.dumps(said, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+PAGES = {"settings.md": settings_page, "cli.md": cli_page, "openapi.json": openapi_page}
 
 
 def main() -> int:

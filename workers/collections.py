@@ -1,4 +1,9 @@
-"""Collections and their first index."""
+"""Collections, what they are called, and their first index.
+
+A label is what people say. A key is the collection's name in the catalogue: the label itself where the operator made
+it, for all tenants; the label and a mark of the tenant where a tenant made it, for itself alone. So two tenants may
+say the same label, and neither learns of the other's.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +16,61 @@ from core.fields import Fields
 from core.ports import Encoder
 from core.records import Collection, Index, IndexState
 from core.runtime.wiring import Parts
+from core.types import Tenant
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
-def ensure(parts: Parts, name: str, fields: Fields | None = None, profile: str | None = None) -> Collection:
-    """The collection of that name, made with a serving index if there is none.
+def mark(owner: Tenant | None) -> str:
+    """What a tenant's keys end with; nothing for the operator's."""
+    return "" if owner is None else "." + hashlib.sha256(owner.encode()).hexdigest()[:12]
+
+
+def label_of(key: str) -> str:
+    """What people call the collection of that key."""
+    return key.partition(".")[0]
+
+
+def visible(parts: Parts, owner: Tenant | None) -> list[Collection]:
+    """The collections that a tenant sees, its own before the operator's of the same label; the operator sees all."""
+    known = parts.catalogue.collections()
+    if owner is None:
+        return known
+    own = {label_of(c.name): c for c in known if c.name.endswith(mark(owner))}
+    shared = {c.name: c for c in known if "." not in c.name}
+    return [each for _, each in sorted({**shared, **own}.items())]
+
+
+def find(parts: Parts, owner: Tenant | None, label: str) -> Collection:
+    """The collection that a tenant means. Raises NoSuchCollection, listing those it sees."""
+    names = {each.name if owner is None else label_of(each.name): each for each in visible(parts, owner)}
+    if label not in names:
+        known = ", ".join(names) or "none"
+        raise NoSuchCollection(f"there is no collection {label!r}; there is: {known}. Ingesting into it makes one")
+    return names[label]
+
+
+def ensure(
+    parts: Parts, label: str, fields: Fields | None = None, profile: str | None = None, *, owner: Tenant | None = None
+) -> Collection:
+    """The collection of that label, made with a serving index if there is none.
 
     Raises Conflict when it exists with other fields or another profile, UnknownProfile, BadQuery for a bad name.
     """
-    if not NAME.fullmatch(name):
-        raise BadQuery(f"{name!r} cannot name a collection: small letters, digits, - and _, at most 63")
     try:
-        there = parts.catalogue.collection(name)
+        there = find(parts, owner, label)
     except NoSuchCollection:
         there = None
+        if not NAME.fullmatch(label):
+            raise BadQuery(f"{label!r} cannot name a collection: small letters, digits, - and _, at most 63") from None
     wanted = Collection(
-        name=name,
+        name=there.name if there else label + mark(owner),
         fields=fields if fields is not None else there.fields if there else {},
         profile=profile or (there.profile if there else parts.settings.profile),
     )
     encoders = parts.encoders.of_profile(wanted.profile)  # before anything is written: the profile may be unknown
     made = parts.catalogue.create_collection(wanted)
-    if not parts.catalogue.indexes(name):
+    if not parts.catalogue.indexes(made.name):
         parts.catalogue.create_index(first_index(made, encoders))
     return made
 

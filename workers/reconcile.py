@@ -18,7 +18,7 @@ from core.points import Stored, text_words
 from core.records import Index, Standing
 from core.runtime import metrics
 from core.runtime.wiring import Parts
-from core.types import AssetId
+from core.types import AssetId, Tenant
 
 PAGE = 1000  # points or receipts at a time
 SLICE = 1_000_000  # assets whose counts are held in memory at a time
@@ -61,24 +61,27 @@ def reconcile(
     repair: bool = False,
     examples: int = 1000,
     slice_size: int = SLICE,
+    tenant: Tenant | None = None,
     on_progress: Callable[[Drift], None] | None = None,
 ) -> Drift:
     """Compare; with `repair`, forget what should not be there and strike receipts of what is not, so that a sweep
-    indexes it again. Raises NoSuchCollection, StoreDown, CatalogueDown. Safe beside everything else, and twice."""
+    indexes it again. Of one tenant's assets, or of all. Raises NoSuchCollection, StoreDown, CatalogueDown. Safe beside
+    everything else, and twice."""
     parts.catalogue.collection(collection)
     drift = Drift()
     for index in parts.catalogue.indexes(collection):
         parts.store.create(index)
-        total = sum(len(page) for page in _receipts(parts, index))
+        total = sum(len(page) for page in _receipts(parts, index, tenant))
         slices = total // slice_size + 1
         for number in range(slices):
-            for suspect in _suspects(parts, index, partial(_in_slice, slices, number), drift):
+            for suspect in _suspects(parts, index, partial(_in_slice, slices, number), drift, tenant):
                 _judge(parts, index, suspect, drift, repair=repair, examples=examples)
                 if on_progress is not None:
                     on_progress(drift)
         if repair:
             parts.store.flush(index)
-    metrics.drift(collection, Kind, {str(kind): count for kind, count in drift.counts.items()})
+    if tenant is None:
+        metrics.drift(collection, Kind, {str(kind): count for kind, count in drift.counts.items()})
     return drift
 
 
@@ -86,9 +89,9 @@ def _in_slice(slices: int, number: int, asset: AssetId) -> bool:
     return asset.int % slices == number
 
 
-def _receipts(parts: Parts, index: Index) -> Iterator[list[tuple[AssetId, int, int]]]:
+def _receipts(parts: Parts, index: Index, tenant: Tenant | None) -> Iterator[list[tuple[AssetId, int, int]]]:
     after: AssetId | None = None
-    while page := parts.catalogue.signed(index, after=after, limit=PAGE):
+    while page := parts.catalogue.signed(index, after=after, limit=PAGE, tenant=tenant):
         yield page
         after = page[-1][0]
 
@@ -100,23 +103,29 @@ def _points(parts: Parts, index: Index) -> Iterator[list[Stored]]:
         after = page[-1].id
 
 
-def _suspects(parts: Parts, index: Index, mine: Callable[[AssetId], bool], drift: Drift) -> Iterator[AssetId]:
+def _suspects(
+    parts: Parts, index: Index, mine: Callable[[AssetId], bool], drift: Drift, tenant: Tenant | None
+) -> Iterator[AssetId]:
     """Assets of this slice on which the two sides seem to disagree, each once."""
     held: Counter[AssetId] = Counter()  # points of the generation that the receipt speaks of
     seen: set[AssetId] = set()
     for page in _points(parts, index):
-        of_slice = [point for point in page if mine(_asset(point))]
+        of_slice = [
+            point for point in page if mine(_asset(point)) and (tenant is None or point.payload["tenant"] == tenant)
+        ]
         drift.points += len(of_slice)
         known = {s.asset.id: s for s in parts.catalogue.standings(index, list({_asset(p) for p in of_slice}))}
         for point in of_slice:
             asset = _asset(point)
+            if tenant is not None and asset in known and known[asset].asset.tenant != tenant:
+                continue  # a point that is wrongly said to be this tenant's: the operator's to see
             if _wrong(index, point, known.get(asset)):
                 if asset not in seen:
                     seen.add(asset)
                     yield asset
             else:
                 held[asset] += 1
-    for receipts in _receipts(parts, index):
+    for receipts in _receipts(parts, index, tenant):
         for asset, _, points in receipts:
             if mine(asset):
                 drift.receipts += 1

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(120, gt=0, description="A worker idle this long while messages wait ends itself")
     host: str = Field("127.0.0.1", description="Address where `quiver serve` listens")
     port: int = Field(8080, ge=0, le=65535, description="Port where it listens; 0: any that is free")
+    profiles: str = Field(
+        "", description="Profiles that a request may name beside the default one, with commas between"
+    )
     max_bulk_bytes: int = Field(1 << 30, ge=1, description="Largest body of a bulk request, in bytes")
     key_queries_per_second: float = Field(0, ge=0, description="Queries a second of an API key; 0: without limit")
     key_assets_per_day: int = Field(0, ge=0, description="Assets that an API key may add a day; 0: without limit")

@@ -54,7 +54,7 @@ def version() -> None:
 
 def main() -> None:
     """The console script."""
-    from quiver.cli import assets, failures, ingest, search, store, up, worker  # noqa: F401  # each adds its commands
+    from quiver.cli import assets, failures, ingest, mcp, search, serve, store, up, worker  # noqa: F401  # each adds its commands
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,0 +1,109 @@
+"""Who asks: the tenant comes from the credential and from nowhere else."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from workers.keys import charge, check
+
+from core.desk import ApiKey, Role
+from core.errors import Forbidden, Unauthorized
+from core.runtime.wiring import Parts
+from core.types import Tenant
+from quiver.facade import Quiver
+from workers.collections import mark
+from workers.fetching import may_fetch
+
+bearer = HTTPBearer(auto_error=False, description="An API key: `quiver keys create`")
+header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, for clients that cannot send a bearer")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and the facade that sees what it may see."""
+
+    quiver: Quiver
+    parts: Parts
+    tenant: Tenant
+    key: ApiKey | None  # None: the operator, on this machine, while there is no key yet
+
+    def allows(self, role: Role) -> bool:
+        """Whether it may do what that role may."""
+        return self.key is None or self.key.allows(role)
+
+    def charge(self, *, queries: int = 0, assets: int = 0, size: int = 0) -> None:
+        """Count what it uses. Raises QuotaExceeded."""
+        if self.key is not None:
+            charge(self.parts, self.key, queries=queries, assets=assets, bytes=size)
+
+    def profile(self, said: str | None) -> str | None:
+        """A profile that a request names. Only those that the settings allow: a profile may name a folder or a model to
+        be downloaded. Raises Forbidden."""
+        settings = self.parts.settings
+        allowed = {settings.profile, *(name.strip() for name in settings.profiles.split(",") if name.strip())}
+        if said is not None and said.partition("#")[0] not in allowed:
+            raise Forbidden(f"profile {said!r} may not be named here; may be: {', '.join(sorted(allowed))}")
+        return said
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address or name."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost"
+
+
+def identify(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    header: Annotated[str | None, Depends(header)],
+) -> Caller:
+    """The caller. Raises Unauthorized, Forbidden."""
+    parts: Parts = request.app.state.parts
+    woken: Callable[[], None] | None = request.app.state.woken
+    token = bearer.credentials if bearer else header
+    if token is None:
+        _keyless(request, parts)
+        tenant = Tenant(parts.settings.tenant)
+        return Caller(Quiver(parts, woken=woken), parts, tenant, None)
+    key = check(parts, token)
+    request.state.mark = mark(key.tenant)
+    quiver = Quiver(parts, tenant=key.tenant, owner=key.tenant, fetches=may_fetch(parts, key.tenant), woken=woken)
+    return Caller(quiver, parts, key.tenant, key)
+
+
+def _keyless(request: Request, parts: Parts) -> None:
+    """Without a key only a person on this machine is served, and only until the first key is made."""
+    if not request.app.state.keyless or parts.catalogue.keys(None):
+        raise Unauthorized
+    # A page of the web that is open in a browser here can send requests here: by a name that it had resolve to this
+    # machine, or as a form. Neither is this person.
+    host = (request.headers.get("host") or "").rpartition(":")[0] or request.headers.get("host", "")
+    if not is_loopback(host):
+        raise Forbidden(
+            f"without an API key only localhost is served, not {host!r}: make a key with `quiver keys create`"
+        )
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        raise Forbidden("a page of another site may not ask without an API key")
+
+
+def having(role: Role) -> Any:
+    """A parameter of an endpoint: the caller, who has that role. Raises Unauthorized, Forbidden."""
+
+    def dependency(caller: Annotated[Caller, Depends(identify)]) -> Caller:
+        if not caller.allows(role):
+            raise Forbidden(f"this needs the role {role}: ask an administrator for a key that has it")
+        return caller
+
+    return Depends(dependency)
+
+
+Reader = Annotated[Caller, having(Role.READER)]
+Writer = Annotated[Caller, having(Role.WRITER)]
+Admin = Annotated[Caller, having(Role.ADMIN)]

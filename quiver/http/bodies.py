@@ -1,0 +1,161 @@
+"""Request bodies: limited before they are read, spooled to disk, and given up when they only trickle."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.errors import BadMetadata, BadQuery, TooLarge, Unavailable, UnsupportedMedia
+from ingest.sources.upload import Upload
+from quiver.http.schemas import NewAsset
+
+JSON_BYTES = 32 << 20  # of a JSON body, pictures in base64 included
+SLACK = 1 << 20  # of a form beyond its file
+FILES = 100  # of a form
+PATIENCE = 20.0  # seconds for the next piece of a body
+SPOOL = 1 << 20  # bytes of a body that are held in memory
+LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines")
+
+
+class Bodies:
+    """Middleware: counts a body while it comes, and waits for no piece of it longer than PATIENCE."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, max_bulk_bytes: int) -> None:
+        self._app = app
+        self._most = {"multipart/form-data": max_bytes + SLACK, **dict.fromkeys(LINES, max_bulk_bytes)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        said = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        most = self._most.get(said.get("content-type", "").partition(";")[0].strip().lower(), JSON_BYTES)
+        length = said.get("content-length", "")
+        declared, read, ended = int(length) if length.isdigit() else 0, 0, False
+
+        async def counted() -> Message:
+            nonlocal read, ended
+            if ended:
+                return await receive()  # that the client has gone, perhaps hours later
+            if declared > most:
+                raise TooLarge(f"the body is of {declared:,} bytes, but at most {most:,} are taken: send less at once")
+            try:
+                message = await asyncio.wait_for(receive(), PATIENCE)
+            except TimeoutError:
+                raise Unavailable(f"nothing of the body came for {PATIENCE:g} s: send it again") from None
+            read += len(message.get("body", b""))
+            ended = not message.get("more_body", False)
+            if read > most:
+                raise TooLarge(f"the body has over {most:,} bytes: send less at once")
+            return message
+
+        await self._app(scope, counted, send)
+
+
+@dataclass(slots=True)
+class Sent:
+    """What came in a request to add: one asset by its text or address, files, or a manifest."""
+
+    asset: NewAsset | None = None
+    files: list[Upload] = field(default_factory=list)
+    manifest: BinaryIO | None = None
+    size: int = 0  # bytes
+    lines: int = 0  # of the manifest
+    fingerprint: str = ""  # sha-256 over all that was sent
+
+
+async def received(request: Request) -> AsyncIterator[Sent]:
+    """The body of a request to add, by its content type; its files are closed afterwards."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        if kind == "application/json":
+            yield await _json(request)
+        elif kind in LINES:
+            with tempfile.SpooledTemporaryFile(SPOOL) as spool:
+                yield await _manifest(request, spool)  # type: ignore[arg-type]  # it is one, but for its declared base
+        elif kind == "multipart/form-data":
+            async with request.form(max_files=FILES, max_fields=2 * FILES, max_part_size=SLACK) as form:
+                yield _form(list(form.multi_items()))
+        else:
+            raise UnsupportedMedia(
+                f"a body of {kind or 'no type'} is not taken: send application/json, multipart/form-data or {LINES[0]}"
+            )
+    except HTTPException as exc:  # what Starlette makes of a form that it cannot parse
+        raise BadQuery(f"the form cannot be read: {exc.detail}") from exc
+    except ClientDisconnect:
+        raise Unavailable("the body ended too early: send it again") from None
+
+
+async def _json(request: Request) -> Sent:
+    body = await request.body()
+    try:
+        asset = NewAsset.model_validate_json(body)
+    except ValidationError as exc:
+        said = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in exc.errors(include_input=False)
+        )
+        raise BadQuery(said) from None
+    return Sent(asset=asset, size=len(body), fingerprint=hashlib.sha256(body).hexdigest())
+
+
+async def _manifest(request: Request, spool: BinaryIO) -> Sent:
+    hashed, size, lines = hashlib.sha256(), 0, 0
+    async for piece in request.stream():
+        hashed.update(piece)
+        size += len(piece)
+        lines += piece.count(b"\n")
+        await asyncio.to_thread(spool.write, piece)
+    if not size:
+        raise BadQuery("the body is empty: send one JSON object a line")
+    spool.seek(0)
+    return Sent(manifest=spool, size=size, lines=lines + 1, fingerprint=hashed.hexdigest())
+
+
+def _form(items: list[tuple[str, UploadFile | str]]) -> Sent:
+    files = [value for name, value in items if isinstance(value, UploadFile)]
+    said = {name: value for name, value in items if isinstance(value, str)}
+    if unknown := sorted({name for name, _ in items} - {"file", "id", "metadata"}):
+        raise BadQuery(f"the form has {unknown[0]!r}: its fields are file (once or more), id and metadata")
+    if not files:
+        raise BadQuery("the form holds no file: send it as the field `file`")
+    if "id" in said and len(files) > 1:
+        raise BadQuery("an id names one file: send one a request, or none, to call each by its name")
+    metadata = _metadata(said.get("metadata", ""))
+    hashed = hashlib.sha256(json.dumps(sorted(said.items())).encode())
+    uploads = []
+    for each in files:
+        # A client's path is never used: the last part of it is what the asset is called, and a hint of what it is.
+        name = (each.filename or "").replace("\\", "/").rpartition("/")[2]
+        hashed.update(name.encode("utf-8", "replace") + b"\0")
+        while piece := each.file.read(SPOOL):
+            hashed.update(piece)
+        each.file.seek(0)
+        uploads.append(Upload(said.get("id") or name, each.file, name, metadata))
+    return Sent(files=uploads, size=sum(each.size or 0 for each in files), fingerprint=hashed.hexdigest())
+
+
+def _metadata(said: str) -> Mapping[str, Any]:
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is not in JSON")
+
+    constant: Callable[[str], Any] = refuse
+    try:
+        read = json.loads(said or "{}", parse_constant=constant)
+    except (ValueError, RecursionError) as exc:
+        raise BadMetadata(f"`metadata` is not JSON ({exc}): send an object") from exc
+    if not isinstance(read, dict):
+        raise BadMetadata("`metadata` must be a JSON object")
+    return read

@@ -1,0 +1,129 @@
+"""What comes in as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from core.desk import Quota, Role
+from core.fields import FieldType
+from core.types import Modality
+from retrieval.request import MAX_LIMIT
+
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Page = Annotated[int, Field(ge=1, le=1000)]
+
+
+class In(BaseModel):
+    """A body: what it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewCollection(In):
+    """What a collection declares."""
+
+    fields: dict[str, FieldType] = Field(default={}, description="Metadata fields that filters may name")
+    profile: str | None = Field(default=None, description="Encoders; without it the default ones", max_length=255)
+
+
+class NewAsset(In):
+    """One asset, by its text or by an address where it is."""
+
+    text: str | None = None
+    url: str | None = Field(default=None, max_length=8192)
+    id: str | None = Field(
+        default=None, min_length=1, max_length=1023, description="What it replaces; otherwise its digest"
+    )
+    metadata: dict[str, Any] = {}
+
+
+class Keys(In):
+    """Assets, by id or external id."""
+
+    assets: list[Annotated[str, Field(max_length=1023)]] = Field(min_length=1, max_length=10_000)
+
+
+class SearchQuery(In):
+    """A query: a text, a picture (base64 of a file) or an asset to be like."""
+
+    text: str | None = Field(default=None, max_length=100_000)
+    image: str | None = Field(default=None, description="A picture: base64 of its file")
+    like: str | None = Field(default=None, max_length=1023, description="An asset, by id or external id")
+    where: str | None = Field(default=None, max_length=100_000, description="For example: kind = photo and price < 20")
+    modality: list[Modality] | None = None
+    limit: int = Field(default=10, ge=1, le=MAX_LIMIT)
+    exact: bool = Field(default=False, description="Compare with every point")
+
+
+class Selection(In):
+    """Failures: those named, or all of a class and age."""
+
+    collection: Label
+    assets: list[Annotated[str, Field(max_length=1023)]] = Field(default=[], max_length=10_000)
+    kind: str | None = Field(default=None, max_length=63)
+    older_than_seconds: float | None = Field(default=None, ge=0, le=10**9)
+
+
+class Reconciling(In):
+    """What to compare."""
+
+    collection: Label
+    repair: bool = False
+
+
+class NewKey(In):
+    """A key to be made."""
+
+    name: str = Field(min_length=1, max_length=100)
+    roles: list[Role] = Field(min_length=1)
+    expires_in_seconds: float | None = Field(default=None, gt=0, le=10**9)
+    queries_per_second: float | None = Field(default=None, ge=0, le=1e6)
+    assets_per_day: int | None = Field(default=None, ge=0, le=10**12)
+    bytes_per_day: int | None = Field(default=None, ge=0, le=10**15)
+
+    def quota(self) -> Quota:
+        """As a word of ours."""
+        return Quota(
+            queries_per_second=self.queries_per_second,
+            assets_per_day=self.assets_per_day,
+            bytes_per_day=self.bytes_per_day,
+        )
+
+
+class Rotation(In):
+    """How long the old secret goes on."""
+
+    grace_seconds: float = Field(default=3600, ge=0, le=10**8)
+
+
+class Picture(In):
+    """A picture: base64 of its file."""
+
+    image: str
+
+
+class Words(In):
+    """A text."""
+
+    text: str
+
+
+class EmbeddingsQuery(BaseModel):
+    """As OpenAI's /v1/embeddings; inputs may also be `{"text": ...}` or `{"image": base64}`."""
+
+    input: str | list[str | Words | Picture]
+    model: str | None = Field(default=None, max_length=255, description="PROFILE or PROFILE#SPACE")
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+
+
+class RerankQuery(BaseModel):
+    """As Cohere's and Jina's /v1/rerank; documents may also be `{"text": ...}` or `{"image": base64}`."""
+
+    query: str = Field(max_length=100_000)
+    documents: list[str | Words | Picture] = Field(min_length=1, max_length=1000)
+    model: str | None = Field(default=None, max_length=255)
+    top_n: int | None = Field(default=None, ge=1)
+    return_documents: bool = False

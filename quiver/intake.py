@@ -1,0 +1,283 @@
+"""Taking in: collections, files, texts, addresses, and bulk jobs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic, perf_counter, sleep
+from typing import Any, BinaryIO
+from uuid import UUID, uuid4
+
+from core.desk import Job, Refusal
+from core.errors import BadQuery, Refused, Unavailable
+from core.fields import parse_fields
+from core.records import Collection, Failure, Outcome, State
+from core.types import AssetId, JobId
+from ingest.files import opened
+from ingest.sources.folder import external_id
+from ingest.sources.manifest import Inline, Item, text_id
+from ingest.sources.paths import items
+from ingest.sources.upload import Upload
+from ingest.sources.url import Remote, url_id
+from quiver.keeping import Keeping
+from quiver.reports import Added, CollectionStatus, IngestReport, JobStatus, Progress
+from workers.collections import ensure
+from workers.indexing import Tally
+from workers.intake import Intake, Problem, admit, register
+from workers.lanes import Lanes
+
+PathLike = str | Path
+LOOK = 0.05  # seconds between looks at what is waited for
+
+
+class Taking(Keeping):
+    """What comes in. Where workers run it is handed to them; otherwise it is indexed before the call returns."""
+
+    def create(
+        self,
+        collection: str,
+        *,
+        fields: Mapping[str, str] | Iterable[str] | None = None,
+        profile: str | None = None,
+    ) -> CollectionStatus:
+        """Make a collection, or find it made alike. Raises Conflict, BadField, UnknownProfile, BadQuery."""
+        self._ensure(collection, fields, profile)
+        [made] = self.status(collection)
+        return made
+
+    def _ensure(
+        self, collection: str, fields: Mapping[str, str] | Iterable[str] | None = None, profile: str | None = None
+    ) -> Collection:
+        declared = None if fields is None else parse_fields(fields)
+        return ensure(self._parts, collection, declared, profile, owner=self._owner)
+
+    def ingest(
+        self,
+        *paths: PathLike,
+        collection: str,
+        fields: Mapping[str, str] | Iterable[str] | None = None,
+        profile: str | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> IngestReport:
+        """Take in files, folders and JSONL manifests; make the collection if there is none; index what lacks points.
+
+        Running it twice changes nothing. One bad file costs one file: see the report's `refused` and `failures`.
+        With a broker set, workers index. Raises NoSuchPath, Conflict, BadField, UnknownProfile, Unavailable.
+        """
+        began = perf_counter()
+        given = [Path(path) for path in paths]
+        total = sum(1 for _ in items(given))
+        made = self._ensure(collection, fields, profile)
+        taken, tally = Intake(), Tally()
+
+        def tell() -> None:
+            if on_progress is not None:
+                fresh = taken.outcomes[Outcome.ADDED] + taken.outcomes[Outcome.CHANGED]
+                on_progress(
+                    Progress(
+                        total=total,
+                        registered=taken.seen,
+                        to_index=fresh,
+                        indexed=tally.indexed,
+                        failed=tally.failed + len(taken.refused),
+                    )
+                )
+
+        def registered(now: Intake) -> None:
+            nonlocal taken
+            taken = now
+            tell()
+
+        def indexed(now: Tally) -> None:
+            nonlocal tally
+            tally = now
+            tell()
+
+        self._take(made, items(given), on_registered=registered, on_indexed=indexed, everything=True)
+        added, changed = taken.outcomes[Outcome.ADDED], taken.outcomes[Outcome.CHANGED]
+        return IngestReport(
+            added=added,
+            changed=changed,
+            unchanged=taken.outcomes[Outcome.UNCHANGED],
+            indexed=tally.indexed,
+            enqueued=self._parts.settings.broker_url is not None and added + changed > 0,
+            refused=tuple(taken.refused),
+            failures=tuple(one for one in self._failures(made) if one.asset_id in taken.ids),
+            seconds=perf_counter() - began,
+            stages=dict(tally.seconds),
+        )
+
+    def _failures(self, collection: Collection) -> list[Failure]:
+        return self._parts.catalogue.failures(self._tenant, collection.name, limit=100_000)
+
+    def add(
+        self,
+        collection: str,
+        *,
+        text: str | None = None,
+        file: PathLike | bytes | BinaryIO | None = None,
+        url: str | None = None,
+        id: str | None = None,  # what it is called everywhere else
+        metadata: Mapping[str, Any] | None = None,
+        name: str = "",
+    ) -> Added:
+        """Take in one thing: a text, a file (path, bytes, or a stream that can seek), or what is at an address.
+
+        `id` replaces what has that id; without it, a text's or the bytes' digest, the file's name, or the address.
+        `name` is a hint of what the bytes are. Makes the collection if there is none. Raises what is wrong with it:
+        Refused of every kind, Overloaded.
+        """
+        said = dict(metadata or {})
+        match text, file, url:
+            case str(words), None, None:
+                item: Item = Inline(id or text_id(words), words, said)
+            case None, None, str(address):
+                item = Remote(id or url_id(address), address, said)
+            case None, (str() | Path()) as path, None:
+                place = Path(path)
+                with opened(place) as source:
+                    return self._one(collection, Upload(id or external_id(place.name), source, place.name, said))
+            case None, bytes(data), None:
+                item = Upload(id or "", io.BytesIO(data), name, said)
+            case None, stream, None if stream is not None:
+                assert not isinstance(stream, (str, Path, bytes))
+                item = Upload(id or "", stream, name, said)
+            case _:
+                raise BadQuery("give one of: a text, a file, a URL")
+        return self._one(collection, item)
+
+    def add_texts(self, collection: str, texts: Sequence[tuple[str | None, str, Mapping[str, Any]]]) -> list[Added]:
+        """Take in texts by the batch: id (None: the text's digest), text, metadata. The first fault is raised, and
+        those before it are kept: sending all again changes nothing."""
+        given = [Inline(said or text_id(text), text, metadata) for said, text, metadata in texts]
+        return self._several(collection, given)
+
+    def add_files(self, collection: str, uploads: Sequence[Upload]) -> tuple[list[Added], list[Problem]]:
+        """Take in streams that can seek: what was registered, and what was refused. The fault of a single one is
+        raised."""
+        if len(uploads) == 1:
+            return [self._one(collection, uploads[0])], []
+        return self._registered(collection, uploads)[:2]
+
+    def _one(self, collection: str, item: Item) -> Added:
+        [added] = self._several(collection, [item])
+        return added
+
+    def _several(self, collection: str, given: Sequence[Item]) -> list[Added]:
+        added, _, faults = self._registered(collection, given)
+        if faults:
+            raise faults[0]
+        return added
+
+    def _registered(self, collection: str, given: Sequence[Item]) -> tuple[list[Added], list[Problem], list[Refused]]:
+        made = self._ensure(collection)
+        out: list[Added] = []
+
+        def registered(now: Intake) -> None:
+            out.extend(Added(id=a, external_id=name, outcome=outcome) for name, a, outcome in now.last)
+
+        taken = self._take(made, given, on_registered=registered)
+        return out, taken.refused, taken.faults
+
+    def _take(
+        self,
+        made: Collection,
+        given: Iterable[Item | Refused],
+        *,
+        on_registered: Callable[[Intake], None],
+        on_indexed: Callable[[Tally], None] | None = None,
+        everything: bool = False,
+    ) -> Intake:
+        """Register and hand on. `everything`: index also what others left."""
+        parts = self._parts
+
+        def taken(submit: Callable[[str, Sequence[AssetId]], None]) -> Intake:
+            return register(parts, self._tenant, made, given, submit, on_progress=on_registered, fetches=self._fetches)
+
+        if parts.settings.broker_url is not None:
+            from workers.tasks import enqueue
+
+            return taken(enqueue(parts))
+        if self._woken is not None:
+            done = taken(lambda _collection, _ids: None)
+            self._woken()
+            return done
+        parts.store.create(parts.catalogue.serving(made.name))
+        with Lanes(parts, on_progress=on_indexed) as lanes:
+            done = taken(lanes.submit)
+            if everything:
+                lanes.drain()
+        return done
+
+    def bulk(self, collection: str, manifest: BinaryIO) -> JobStatus:
+        """Hand over a manifest of JSON Lines: kept at once, taken in by workers. Lines hold "text" or "url".
+
+        Without workers it is taken in before the call returns. Raises NoSuchCollection, Overloaded.
+        """
+        from workers.jobs import run_jobs
+
+        made = self._ensure(collection)
+        admit(self._parts, made.name)
+        digest, _ = self._parts.blobs.put(manifest)
+        job = Job(
+            id=JobId(uuid4()),
+            tenant=self._tenant,
+            collection=made.name,
+            digest=digest,
+            lines=0,
+            fetches=self._fetches,
+            created_at=datetime.now(UTC),
+            finished_at=None,
+            error=None,
+        )
+        self._parts.catalogue.create_job(job)
+        if not self._parts.blobs.has(digest):  # the last user of these bytes was purged between our write and our row
+            manifest.seek(0)
+            self._parts.blobs.put(manifest)
+        if self._parts.settings.broker_url is not None:
+            from workers.tasks import enqueue_job
+
+            enqueue_job(self._parts)
+        elif self._woken is not None:
+            self._woken()
+        else:
+            with Lanes(self._parts) as lanes:
+                run_jobs(self._parts, lanes.submit)
+                lanes.drain()
+        return self.job(job.id)
+
+    def job(self, job_id: JobId | UUID | str) -> JobStatus:
+        """How a bulk job stands. Raises NoSuchJob."""
+        wanted = JobId(UUID(str(job_id)))
+        found = self._parts.catalogue.job(self._tenant, wanted)
+        counts, refused, oldest = self._parts.catalogue.job_counts(self._tenant, wanted)
+        refusals = tuple(self._parts.catalogue.refusals(self._tenant, wanted, limit=100)) if refused else ()
+        return JobStatus(job=found, counts=counts, refused=refused, refusals=refusals, oldest=oldest)
+
+    def refusals(self, job_id: JobId | UUID | str, *, after: int = 0, limit: int = 1000) -> list[Refusal]:
+        """Refused lines of a bulk job beyond a line, in order. Raises NoSuchJob."""
+        return self._parts.catalogue.refusals(self._tenant, JobId(UUID(str(job_id))), after=after, limit=limit)
+
+    def jobs(self, collection: str, *, limit: int = 100) -> list[JobStatus]:
+        """The bulk jobs of a collection, newest first."""
+        kept = self._collection(collection)
+        return [self.job(job.id) for job in self._parts.catalogue.jobs(self._tenant, kept.name, limit=limit)]
+
+    def wait(self, collection: str, *keys: str | UUID, timeout: float | None = None) -> None:
+        """Until these assets, or all, are indexed or have failed. Raises Unavailable when that takes longer (seconds),
+        NoSuchAsset."""
+        kept = self._collection(collection)
+        until = None if timeout is None else monotonic() + timeout
+        while left := self._unsettled(kept, keys):
+            if until is not None and monotonic() >= until:
+                raise Unavailable(f"{left} assets of {collection!r} still wait after {timeout:g} s: do workers run?")
+            sleep(LOOK)
+
+    def _unsettled(self, collection: Collection, keys: tuple[str | UUID, ...]) -> int:
+        waiting = (State.PENDING, State.WORKING)
+        if not keys:
+            counts = self._parts.catalogue.counts(self._tenant, collection.name)
+            return sum(counts[state] for state in waiting)
+        return sum(self._parts.catalogue.state(self._asset(collection, key)) in waiting for key in keys)

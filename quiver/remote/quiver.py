@@ -1,0 +1,212 @@
+"""`Quiver.connect`: the same methods as the embedded facade, answered by a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic, perf_counter, sleep
+from types import TracebackType
+from typing import Any, BinaryIO
+from uuid import UUID
+
+from core.desk import Refusal
+from core.errors import BadQuery, Refused, Unavailable
+from core.fields import parse_fields
+from core.records import Outcome, State
+from ingest.sources.folder import Found
+from ingest.sources.manifest import Inline, Item
+from ingest.sources.paths import items
+from ingest.sources.upload import Upload
+from ingest.sources.url import Remote
+from quiver.remote import reading
+from quiver.remote.asking import Asking, place_of, stream_of
+from quiver.reports import (
+    Added,
+    CollectionStatus,
+    IngestReport,
+    JobStatus,
+    Progress,
+)
+from workers.intake import Problem
+
+PathLike = str | Path
+SENDERS = 8  # files that are sent at once
+LOOK = 0.1  # seconds between looks at what is waited for
+
+
+class RemoteQuiver(Asking):
+    """A server's collections as one API key sees them. Safe to use from several threads."""
+
+    def __enter__(self) -> RemoteQuiver:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of connections. Harmless twice."""
+        self._wire.close()
+
+    # Taking in
+
+    def create(
+        self, collection: str, *, fields: Mapping[str, str] | Iterable[str] | None = None, profile: str | None = None
+    ) -> CollectionStatus:
+        """As `Quiver.create`."""
+        body: dict[str, Any] | None = None
+        if fields is not None or profile is not None:
+            said = parse_fields(fields) if fields is not None else {}
+            body = {"fields": {name: str(kind) for name, kind in said.items()}}
+            body |= {"profile": profile} if profile is not None else {}
+        return reading.collection(self._wire.ask("PUT", place_of(collection), json=body).json())
+
+    def add(
+        self,
+        collection: str,
+        *,
+        text: str | None = None,
+        file: PathLike | bytes | BinaryIO | None = None,
+        url: str | None = None,
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        name: str = "",
+    ) -> Added:
+        """As `Quiver.add`: durable on return, found a moment later (`wait`)."""
+        where = place_of(collection, "assets")
+        match text, file, url:
+            case (str(), None, None) | (None, None, str()):
+                body = {"text": text, "url": url, "id": id, "metadata": dict(metadata or {})}
+                said = self._wire.send(where, json={key: value for key, value in body.items() if value is not None})
+            case None, given, None if given is not None:
+                form = {"metadata": json.dumps(dict(metadata or {}))} | ({"id": id} if id else {})
+                with stream_of(given) as (source, hint):
+                    said = self._wire.send(where, files=[("file", (name or hint or "file", source))], data=form)
+            case _:
+                raise BadQuery("give one of: a text, a file, a URL")
+        [one] = said["assets"]
+        return reading.added(one)
+
+    def add_texts(self, collection: str, texts: Sequence[tuple[str | None, str, Mapping[str, Any]]]) -> list[Added]:
+        """As `Quiver.add_texts`."""
+        with ThreadPoolExecutor(SENDERS) as pool:
+            waiting = [pool.submit(self.add, collection, text=t, id=key, metadata=meta) for key, t, meta in texts]
+            return [each.result() for each in waiting]
+
+    def ingest(
+        self,
+        *paths: PathLike,
+        collection: str,
+        fields: Mapping[str, str] | Iterable[str] | None = None,
+        profile: str | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> IngestReport:
+        """As `Quiver.ingest`: files of this machine are sent; the server indexes them (`wait`)."""
+        began = perf_counter()
+        given = [Path(path) for path in paths]
+        total = sum(1 for _ in items(given))
+        self.create(collection, fields=fields, profile=profile)
+        outcomes = dict.fromkeys(Outcome, 0)
+        refused: list[Problem] = []
+
+        def send(item: Item | Refused) -> Added | Problem:
+            try:
+                return self._item(collection, item)
+            except Refused as fault:
+                name = "" if isinstance(item, Refused) else item.external_id
+                return Problem(name, fault.kind, str(fault))
+
+        with ThreadPoolExecutor(SENDERS) as pool:
+            for done in _ahead(pool, send, items(given)):
+                if isinstance(done, Problem):
+                    refused.append(done)
+                else:
+                    outcomes[done.outcome] += 1
+                if on_progress is not None:
+                    fresh = outcomes[Outcome.ADDED] + outcomes[Outcome.CHANGED]
+                    seen = sum(outcomes.values()) + len(refused)
+                    on_progress(Progress(total=total, registered=seen, to_index=fresh, indexed=0, failed=len(refused)))
+        added, changed = outcomes[Outcome.ADDED], outcomes[Outcome.CHANGED]
+        return IngestReport(
+            added=added,
+            changed=changed,
+            unchanged=outcomes[Outcome.UNCHANGED],
+            indexed=0,
+            enqueued=added + changed > 0,
+            refused=tuple(refused),
+            failures=(),
+            seconds=perf_counter() - began,
+        )
+
+    def _item(self, collection: str, item: Item | Refused) -> Added:
+        match item:
+            case Refused():
+                raise item
+            case Found():
+                return self.add(
+                    collection, file=item.path, id=item.external_id, metadata=item.metadata, name=item.path.name
+                )
+            case Inline():
+                return self.add(collection, text=item.text, id=item.external_id, metadata=item.metadata)
+            case Remote():
+                return self.add(collection, url=item.url, id=item.external_id, metadata=item.metadata)
+            case Upload():
+                return self.add(
+                    collection, file=item.source, id=item.external_id, metadata=item.metadata, name=item.name
+                )
+
+    def bulk(self, collection: str, manifest: BinaryIO) -> JobStatus:
+        """As `Quiver.bulk`: lines hold "text" or "url"."""
+        headers = {"Content-Type": "application/x-ndjson"}
+        answer = self._wire.ask("POST", place_of(collection, "assets"), content=manifest.read(), headers=headers)
+        return reading.job(answer.json()["job"])
+
+    def job(self, job_id: UUID | str) -> JobStatus:
+        """As `Quiver.job`."""
+        return reading.job(self._wire.get(f"/v1/jobs/{job_id}"))
+
+    def jobs(self, collection: str, *, limit: int = 100) -> list[JobStatus]:
+        """As `Quiver.jobs`."""
+        return [reading.job(each) for each in self._wire.get(place_of(collection, "jobs"), limit=limit)]
+
+    def refusals(self, job_id: UUID | str, *, after: int = 0, limit: int = 1000) -> list[Refusal]:
+        """As `Quiver.refusals`."""
+        found = self._wire.get(f"/v1/jobs/{job_id}/refusals", after=after, limit=limit)
+        return [reading.refusal(one) for one in found]
+
+    def follow(self, job_id: UUID | str) -> Iterator[JobStatus]:
+        """A job whenever it changed, until it is done."""
+        with self._wire.stream(f"/v1/jobs/{job_id}/events") as lines:
+            for line in lines:
+                if line.startswith("data: {"):
+                    yield reading.job(json.loads(line.removeprefix("data: ")))
+
+    def wait(self, collection: str, *keys: str | UUID, timeout: float | None = None) -> None:
+        """As `Quiver.wait`."""
+        until = None if timeout is None else monotonic() + timeout
+        waiting = (State.PENDING, State.WORKING)
+        while True:
+            if keys:
+                left = sum(self.show(collection, key).state in waiting for key in keys)
+            else:
+                [status] = self.status(collection)
+                left = sum(status.counts[state] for state in waiting)
+            if not left:
+                return
+            if until is not None and monotonic() >= until:
+                raise Unavailable(f"{left} assets of {collection!r} still wait after {timeout:g} s: do workers run?")
+            sleep(LOOK)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item | Refused], Added | Problem], given: Iterable[Item | Refused]
+) -> Iterator[Added | Problem]:
+    """Results in order, only so many begun ahead of the one that is looked at."""
+    begun = []
+    for item in given:
+        begun.append(pool.submit(work, item))
+        if len(begun) >= 4 * SENDERS:
+            yield begun.pop(0).result()
+    for each in begun:
+        yield each.result()
