@@ -1,0 +1,1 @@
+"""Quiver inside what people use: one module a framework, each behind an extra of its name."""
