@@ -54,7 +54,18 @@ def version() -> None:
 
 def main() -> None:
     """The console script."""
-    from quiver.cli import assets, failures, ingest, mcp, search, serve, store, up, worker  # noqa: F401  # each adds its commands
+    from quiver.cli import (  # noqa: F401  # each adds its commands
+        assets,
+        failures,
+        ingest,
+        keys,
+        mcp,
+        search,
+        serve,
+        store,
+        up,
+        worker,
+    )
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
