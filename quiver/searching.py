@@ -23,7 +23,7 @@ from quiver.reports import Embedded, Ranked
 from quiver.sheet import contact_sheet
 from retrieval.expression import parse
 from retrieval.request import Answer, Hit, Like, SearchRequest
-from retrieval.search import search
+from workers.answering import answer
 from workers.decoding import decode, limits_of
 
 PathLike = str | Path
@@ -70,12 +70,7 @@ class Searching(Base):
             limit=limit,
             exact=exact,
         )
-        return search(
-            request,
-            catalogue=self._parts.catalogue,
-            store=self._parts.store,
-            encoder_of=lambda space: self._parts.encoders.of_space(kept.profile, space),
-        )
+        return answer(self._parts, request, profile=kept.profile)
 
     def embed(self, contents: Sequence[str | bytes], *, model: str | None = None) -> Embedded:
         """Vectors of texts and pictures (encoded files), in order, all of one space.

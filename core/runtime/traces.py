@@ -62,6 +62,16 @@ def span(name: str, **attributes: Attribute) -> Iterator[None]:
         yield
 
 
+def tell(name: str, **attributes: Attribute) -> None:
+    """The present span is called that, and has these attributes: what is known of it at its end alone."""
+    if _tracer is not None:
+        from opentelemetry.trace import get_current_span
+
+        present = get_current_span()
+        present.update_name(name)
+        present.set_attributes(attributes)
+
+
 def past(name: str, began: int, ended: int) -> None:
     """A span, inside the present one, of something that is over; nanoseconds since 1970."""
     if _tracer is not None:

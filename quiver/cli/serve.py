@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -13,6 +16,7 @@ from core.runtime.settings import Settings, load_settings
 from core.runtime.wiring import open_parts
 from quiver.cli.app import Data, app
 
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name
 GRACE = 30  # seconds for requests to end after SIGTERM
 
 
@@ -38,20 +42,32 @@ def serve(
     ready_to_listen(settings, processes)
     for name in ("data", "host", "port"):  # the application reads the environment, in this process and in others
         os.environ[f"QUIVER_{name.upper()}"] = str(getattr(settings, name))
-    uvicorn.run(
-        "quiver.http.app:make_app",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=processes,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE,
-        timeout_keep_alive=30,
-        limit_concurrency=1000,
-        h11_max_incomplete_event_size=65_536,
-    )
+    with counted_together(processes):
+        uvicorn.run(
+            "quiver.http.app:make_app",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=processes,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+            timeout_keep_alive=30,
+            limit_concurrency=1000,
+            h11_max_incomplete_event_size=65_536,
+        )
+
+
+@contextmanager
+def counted_together(processes: int) -> Iterator[None]:
+    """Metrics of several processes are added up in a folder that they share."""
+    if processes == 1 or SHARED in os.environ:
+        yield
+        return
+    with TemporaryDirectory(prefix="quiver-metrics-") as folder:
+        os.environ[SHARED] = folder
+        yield
 
 
 def ready_to_listen(settings: Settings, processes: int) -> None:

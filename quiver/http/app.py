@@ -18,12 +18,13 @@ from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import Fault, Unavailable
-from core.runtime import metrics
-from core.runtime.logs import bound
+from core.runtime import metrics, traces
+from core.runtime.logs import bound, configure
 from core.runtime.wiring import Parts, open_parts
 from quiver.http import admin, assets, collections, errors, health, jobs, search
 from quiver.http.access import is_loopback
 from quiver.http.bodies import Bodies
+from workers.figures import expose
 from workers.service import serve
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,17 @@ def make_app(parts: Parts | None = None) -> FastAPI:
     indexes what comes in."""
     mine = parts is None
     parts = parts or open_parts()
+    if mine:
+        traces.configure("quiver-api")
+        if not logging.getLogger().handlers:  # one of several processes, which start with nothing but the environment
+            configure(parts.settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as stack:
             if mine:
                 stack.callback(parts.close)
+            expose(parts)
             if parts.settings.broker_url is None:
                 app.state.woken = stack.enter_context(working(parts))
             Thread(target=_warm, args=(parts,), name="warming", daemon=True).start()
@@ -113,13 +119,15 @@ class Watched:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
-        with bound(request_id=request_id):
+        brought = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        with bound(request_id=request_id), traces.continued(brought, scope["method"]):
             try:
                 await self._app(scope, receive, told)
             finally:
                 route = getattr(scope.get("route"), "path", "")
                 took = perf_counter() - began
                 metrics.requested(scope["method"], route, status, took)
+                traces.tell(f"{scope['method']} {route}", status=status)
                 log.info("%s %s: %d in %.0f ms", scope["method"], route or "?", status, took * 1e3)
 
 

@@ -14,7 +14,6 @@ from pydantic import BaseModel
 
 from core.errors import BadQuery
 from core.filters import words
-from core.runtime import metrics
 from quiver.http.access import Reader
 from quiver.http.schemas import EmbeddingsQuery, Label, Picture, RerankQuery, SearchQuery, Words
 from quiver.http.views import AnswerOut
@@ -78,7 +77,6 @@ def search(collection: Label, query: SearchQuery, caller: Reader) -> AnswerOut:
         limit=query.limit,
         exact=query.exact,
     )
-    metrics.searched(answer.seconds)
     return AnswerOut.of(answer)
 
 

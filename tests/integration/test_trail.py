@@ -25,12 +25,14 @@ from core.types import Tenant
 from ingest.sources.manifest import Inline
 from tests.conftest import missing
 from tests.doubles import toy_parts
+from tests.httpd import client, serving
 from workers import tasks
 from workers.app import make_app
 from workers.collections import ensure
 from workers.intake import register
 
 ME = Tenant("default")
+CALLER = f"00-{'1' * 32}-{'2' * 16}-01"  # a traceparent
 DEADLINE = 60.0  # seconds
 
 
@@ -70,24 +72,29 @@ def ingest(parts: Parts, text: str) -> None:
     register(parts, ME, ensure(parts, "c"), [Inline(text, text)], tasks.enqueue(parts))
 
 
-def test_request_message_task_and_store_are_one_trace(
+def test_caller_request_message_task_and_store_are_one_trace(
     tmp_path: Path, broker: str, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = toy_parts(tmp_path, broker_url=broker)
     monkeypatch.setattr(tasks, "parts", lambda: parts)
-    with start_worker(make_app(parts.settings), perform_ping_check=False, pool="threads"):
-        with traces.span("request"):
-            ingest(parts, "a red cat")
+    url = "/v1/collections/c/assets"
+    with (
+        start_worker(make_app(parts.settings), perform_ping_check=False, pool="threads"),
+        serving(parts) as base,
+        client(base) as http,
+    ):
+        http.post(url, json={"text": "a red cat"}, headers={"traceparent": CALLER}).raise_for_status()
         until("the task has ended", lambda: any(one.name == "quiver.index" for one in spans.get_finished_spans()))
     parts.close()
     said = {one.name: one for one in spans.get_finished_spans()}
-    wanted = ("request", "quiver.index", "index.decode", "index.encode", "index.upsert", "store.upsert", "store.flush")
-    assert len({trace_of(said[name]) for name in wanted}) == 1
-    parent, request = said["quiver.index"].parent, said["request"].context
-    assert parent is not None
-    assert request is not None
-    assert parent.span_id == request.span_id
-    assert said["quiver.index"].attributes == {"queue": "live"}
+    stages = ("index.decode", "index.encode", "index.upsert", "store.upsert", "store.flush")
+    request = said["POST /v1/collections/{collection}/assets"]
+    for one in (request, said["quiver.index"], *(said[name] for name in stages)):
+        assert trace_of(one) == int(CALLER.split("-")[1], 16), one.name
+    assert said["quiver.index"].parent is not None
+    assert request.context is not None
+    assert said["quiver.index"].parent.span_id == request.context.span_id
+    assert (request.attributes, said["quiver.index"].attributes) == ({"status": 202}, {"queue": "live"})
     assert not [one for one in said.values() if "red" in str(one.attributes)], "no span says what a person wrote"
 
 
@@ -156,7 +163,7 @@ def test_traces_that_are_wanted_and_cannot_be_sent_stop_the_start(monkeypatch: p
 
 
 def test_the_trace_of_a_caller_goes_on_here(spans: InMemorySpanExporter) -> None:
-    with traces.continued({"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}, "request"):
+    with traces.continued({"traceparent": CALLER}, "request"):
         headers: dict[str, str] = {}
         traces.inject(headers)
         traces.past("search.encode", 1, 2)
