@@ -118,6 +118,10 @@ class Desk(Protocol):
         """Let it expire then, unless it does before. Raises NoSuchKey, also when it is another tenant's."""
         ...
 
+    def keyed(self) -> bool:
+        """Whether there ever was a key, expired and revoked ones included."""
+        ...
+
     def revoke_key(self, key_id: KeyId, *, tenant: Tenant | None) -> None:
         """It is refused from now on. Raises NoSuchKey, also when it is another tenant's."""
         ...

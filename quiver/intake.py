@@ -125,8 +125,8 @@ class Taking(Keeping):
     ) -> Added:
         """Take in one thing: a text, a file (path, bytes, or a stream that can seek), or what is at an address.
 
-        `id` replaces what has that id; without it, a text's or the bytes' digest, the file's name, or the address.
-        `name` is a hint of what the bytes are. Makes the collection if there is none. Raises what is wrong with it:
+        `id` replaces what has that id; without it, it is called by its name, its address, or else its digest. `name` is
+        also a hint of what the bytes are. Makes the collection if there is none. Raises what is wrong with it:
         Refused of every kind, Overloaded.
         """
         said = dict(metadata or {})
@@ -140,10 +140,10 @@ class Taking(Keeping):
                 with opened(place) as source:
                     return self._one(collection, Upload(id or external_id(place.name), source, place.name, said))
             case None, bytes(data), None:
-                item = Upload(id or "", io.BytesIO(data), name, said)
+                item = Upload(id or name, io.BytesIO(data), name, said)
             case None, stream, None if stream is not None:
                 assert not isinstance(stream, (str, Path, bytes))
-                item = Upload(id or "", stream, name, said)
+                item = Upload(id or name, stream, name, said)
             case _:
                 raise BadQuery("give one of: a text, a file, a URL")
         return self._one(collection, item)

@@ -15,7 +15,6 @@ import uvicorn
 
 from core.desk import Quota, Role
 from core.runtime.wiring import Parts
-from core.types import Tenant
 from quiver.http.app import make_app
 from workers.keys import issue
 
@@ -45,10 +44,8 @@ def serving(parts: Parts, **config: Any) -> Iterator[str]:
 
 def key_for(parts: Parts, tenant: str, *roles: Role, quota: Quota | None = None) -> str:
     """The secret of a new key."""
-    made = issue(
-        parts, Tenant(tenant), "a key", frozenset(roles or {Role.ADMIN}), quota=quota or Quota(), lifetime=None
-    )
-    return made.secret
+    wanted = roles or (Role.ADMIN,)
+    return issue(parts, tenant, "a key", wanted, quota=quota or Quota(), lifetime=None, operator=True).secret
 
 
 def client(base: str, key: str | None = None) -> httpx.Client:
@@ -79,3 +76,14 @@ def found(http: httpx.Client, collection: str, text: str, **more: Any) -> list[s
     """What a search finds, by external id."""
     answer = http.post(f"/v1/collections/{collection}/search", json={"text": text, **more}).raise_for_status()
     return [hit["external_id"] for hit in answer.json()["hits"]]
+
+
+def done(http: httpx.Client, url: str) -> dict[str, Any]:
+    """A bulk job that is done."""
+    until = monotonic() + PATIENCE
+    while True:
+        job: dict[str, Any] = http.get(url).raise_for_status().json()
+        if job["done"]:
+            return job
+        assert monotonic() < until, job
+        sleep(0.05)

@@ -41,6 +41,11 @@ class SqlDesk:
         with writing(self.engine) as conn:
             return keys.expire(conn, key_id, tenant, at)
 
+    def keyed(self) -> bool:
+        """Port."""
+        with reading(self.engine) as conn:
+            return keys.any_ever(conn)
+
     def revoke_key(self, key_id: KeyId, *, tenant: Tenant | None) -> None:
         """Port."""
         with writing(self.engine) as conn:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, insert, or_, select, update
 
 from core.catalogue.engine import now, utc
 from core.catalogue.tables import api_keys
 from core.desk import ApiKey, Quota, Role
 from core.errors import NoSuchKey
 from core.types import KeyId, Tenant
+
+REVOKED = ""  # in place of a secret's hash, which no secret has
 
 
 def create(conn: Connection, key: ApiKey, secret_hash: str) -> None:
@@ -35,7 +37,7 @@ def create(conn: Connection, key: ApiKey, secret_hash: str) -> None:
 def get(conn: Connection, key_id: KeyId) -> tuple[ApiKey, str] | None:
     """Port: `Desk.key`."""
     valid = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now())
-    row = conn.execute(select(api_keys).where(api_keys.c.id == key_id, valid)).one_or_none()
+    row = conn.execute(select(api_keys).where(api_keys.c.id == key_id, _of(None), valid)).one_or_none()
     return None if row is None else (_key(row), row.secret_hash)
 
 
@@ -62,14 +64,25 @@ def expire(conn: Connection, key_id: KeyId, tenant: Tenant | None, at: datetime)
 
 
 def revoke(conn: Connection, key_id: KeyId, tenant: Tenant | None) -> None:
-    """Port: `Desk.revoke_key`. Nothing of it is kept."""
-    gone = delete(api_keys).where(api_keys.c.id == key_id, _of(tenant)).returning(api_keys.c.id)
+    """Port: `Desk.revoke_key`. Of it only that it was there is kept."""
+    gone = (
+        update(api_keys)
+        .where(api_keys.c.id == key_id, _of(tenant))
+        .values(secret_hash=REVOKED, name="", roles=[])
+        .returning(api_keys.c.id)
+    )
     if conn.execute(gone).one_or_none() is None:
         raise _unknown(key_id)
 
 
+def any_ever(conn: Connection) -> bool:
+    """Port: `Desk.keyed`."""
+    return bool(conn.execute(select(exists(select(api_keys.c.id)))).scalar_one())
+
+
 def _of(tenant: Tenant | None) -> ColumnElement[bool]:
-    return true() if tenant is None else api_keys.c.tenant == tenant
+    kept = api_keys.c.secret_hash != REVOKED
+    return kept if tenant is None else and_(kept, api_keys.c.tenant == tenant)
 
 
 def _unknown(key_id: KeyId) -> NoSuchKey:

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
-from workers.keys import charge, check
 
 from core.desk import ApiKey, Role
 from core.errors import Forbidden, Unauthorized
@@ -18,6 +17,7 @@ from core.types import Tenant
 from quiver.facade import Quiver
 from workers.collections import mark
 from workers.fetching import may_fetch
+from workers.keys import charge, check
 
 bearer = HTTPBearer(auto_error=False, description="An API key: `quiver keys create`")
 header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, for clients that cannot send a bearer")
@@ -80,7 +80,7 @@ def identify(
 
 def _keyless(request: Request, parts: Parts) -> None:
     """Without a key only a person on this machine is served, and only until the first key is made."""
-    if not request.app.state.keyless or parts.catalogue.keys(None):
+    if not request.app.state.keyless or parts.catalogue.keyed():
         raise Unauthorized
     # A page of the web that is open in a browser here can send requests here: by a name that it had resolve to this
     # machine, or as a form. Neither is this person.

@@ -125,6 +125,8 @@ def install(app: FastAPI) -> None:
         assert isinstance(exc, HTTPException)
         if isinstance(exc.__cause__, Fault):  # of a body that was given up while FastAPI read it
             return problem(request, exc.__cause__)
+        if exc.status_code == 400:  # of a body that FastAPI could not read: nested too deeply, for instance
+            return problem(request, errors.BadQuery(f"the body cannot be read: {exc.detail}"))
         hint = "see /docs for the routes there are"
         return _response(
             request, "Http", str(exc.detail), exc.status_code, str(exc.detail), hint, False, exc.headers or {}, {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from core.records import Outcome, State
 from ingest.sources.folder import Found
 from ingest.sources.manifest import Inline, Item
 from ingest.sources.paths import items
-from ingest.sources.upload import Upload
+from ingest.sources.upload import Upload, upload_id
 from ingest.sources.url import Remote
 from quiver.remote import reading
 from quiver.remote.asking import Asking, place_of, stream_of
@@ -80,9 +81,10 @@ class RemoteQuiver(Asking):
                 body = {"text": text, "url": url, "id": id, "metadata": dict(metadata or {})}
                 said = self._wire.send(where, json={key: value for key, value in body.items() if value is not None})
             case None, given, None if given is not None:
-                form = {"metadata": json.dumps(dict(metadata or {}))} | ({"id": id} if id else {})
                 with stream_of(given) as (source, hint):
-                    said = self._wire.send(where, files=[("file", (name or hint or "file", source))], data=form)
+                    called = id or name or hint or upload_id(_digest(source))
+                    form = {"metadata": json.dumps(dict(metadata or {})), "id": called}
+                    said = self._wire.send(where, files=[("file", (name or hint or called, source))], data=form)
             case _:
                 raise BadQuery("give one of: a text, a file, a URL")
         [one] = said["assets"]
@@ -210,3 +212,11 @@ def _ahead(
             yield begun.pop(0).result()
     for each in begun:
         yield each.result()
+
+
+def _digest(source: BinaryIO) -> str:
+    hashed = hashlib.sha256()
+    while piece := source.read(1 << 20):
+        hashed.update(piece)
+    source.seek(0)
+    return hashed.hexdigest()

@@ -1,0 +1,180 @@
+"""One suite for the embedded facade and for the one over HTTP: a program does not tell them apart."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+
+from core.errors import BadField, BadFilter, BadQuery, Conflict, CorruptMedia, NoSuchAsset, NoSuchCollection, NoSuchJob
+from core.records import Outcome, State
+from quiver import Progress, Quiver
+from quiver.remote.quiver import RemoteQuiver
+from tests.doubles import toy_parts
+from tests.httpd import key_for, png, serving
+
+Door = Quiver | RemoteQuiver
+RED, GREEN = (255, 0, 0), (0, 255, 0)
+
+
+@pytest.fixture(params=["embedded", "http"])
+def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
+    parts = toy_parts(tmp_path / "data")
+    try:
+        if request.param == "embedded":
+            yield Quiver(parts)
+        else:
+            with serving(parts) as base, Quiver.connect(base, key_for(parts, "ann")) as remote:
+                yield remote
+    finally:
+        parts.close()
+
+
+def names(door: Door, text: str, **more: object) -> list[str]:
+    return [hit.external_id for hit in door.search("c", text, **more).hits]  # type: ignore[arg-type]  # as a test says
+
+
+def test_what_is_added_is_found_shown_fetched_and_removed(door: Door, tmp_path: Path) -> None:
+    (tmp_path / "a b.png").write_bytes(png(GREEN))
+    added = [
+        door.add("c", text="red cat", id="a/ü", metadata={"n": 1}),
+        door.add("c", file=png(RED), name="x.png"),
+        door.add("c", file=tmp_path / "a b.png"),
+        door.add("c", file=io.BytesIO(b"blue"), id="stream"),
+    ]
+    assert [one.outcome for one in added] == [Outcome.ADDED] * 4
+    assert [one.external_id for one in added[1:3]] == ["x.png", "a b.png"]
+    door.wait("c", *[one.id for one in added], timeout=20)
+    assert set(names(door, "red")[:2]) == {"a/ü", added[1].external_id}
+    view = door.show("c", "a/ü")
+    assert (view.asset.id, view.state, dict(view.asset.metadata)) == (added[0].id, State.INDEXED, {"n": 1})
+    assert door.show("c", added[0].id).asset == view.asset
+    assert door.content("c", "a/ü") == b"red cat"
+    assert door.content("c", added[1].id) == png(RED)
+    assert door.thumbnail("c", "a b.png")[:2] == b"\xff\xd8"
+    assert [one.asset.external_id for one in door.assets("c", limit=2)] == ["a b.png", "a/ü"]
+    assert [one.asset.external_id for one in door.assets("c", after="a/ü", limit=1)] == ["stream"]
+    done = door.remove("c", "a/ü", str(added[1].id), "nobody")
+    assert (done.removed, done.unknown) == (2, ("nobody",))
+    assert set(names(door, "red")) == {"a b.png", "stream"}
+
+
+def test_twice_is_once_and_a_change_is_a_change(door: Door) -> None:
+    texts: list[tuple[str | None, str, dict[str, object]]] = [("a", "red", {}), (None, "green", {"k": [1, None, "x"]})]
+    first = door.add_texts("c", texts)
+    again = door.add_texts("c", texts)
+    assert [one.id for one in first] == [one.id for one in again]
+    assert {one.outcome for one in again} == {Outcome.UNCHANGED}
+    assert door.add("c", text="blue", id="a").outcome is Outcome.CHANGED
+    door.wait("c", timeout=20)
+    assert door.status("c")[0].counts[State.INDEXED] == 2
+
+
+def test_searches_of_every_kind_are_answered(door: Door) -> None:
+    door.create("c", fields={"price": "float"})
+    door.add("c", file=png(RED), id="red.png", metadata={"price": 1})
+    door.add("c", text="green", id="green.txt", metadata={"price": 2})
+    door.add("c", text="red", id="red.txt")
+    door.wait("c", timeout=20)
+    assert names(door, "red", where="price >= 2") == ["green.txt"]
+    assert names(door, "red", modality="image") == ["red.png"]
+    assert [hit.external_id for hit in door.search("c", image=png(RED), modality=["text"], limit=1).hits] == ["red.txt"]
+    answer = door.search("c", like="red.png", modality="text", exact=True)
+    assert answer.hits[0].external_id == "red.txt"
+    assert answer.encoders
+    [match, *_] = answer.hits[0].matches
+    assert (match.rank, match.text) == (1, "red")
+    assert match.span is not None
+    assert match.span.unit == "char"
+
+
+def test_files_and_manifests_are_ingested(door: Door, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(png(RED))
+    (folder / "b.txt").write_text("green")
+    (folder / "bad.jpg").write_text("no picture")
+    lines = [{"text": "blue", "id": "t", "metadata": {"k": "v"}}, {"path": "files/b.txt", "id": "again"}]
+    (tmp_path / "m.jsonl").write_text("\n".join([*map(json.dumps, lines), "{"]))
+    said: list[Progress] = []
+    report = door.ingest(folder, tmp_path / "m.jsonl", collection="c", fields=["k=keyword"], on_progress=said.append)
+    assert (report.added, report.unchanged) == (4, 0)
+    assert sorted(problem.kind for problem in report.refused) == ["BadManifest", "CorruptMedia"]
+    assert said[-1].registered == said[-1].total == 6
+    door.wait("c", timeout=20)
+    assert names(door, "blue", where="k = v") == ["t"]
+    assert door.ingest(folder, collection="c").unchanged == 2
+
+
+def test_a_bulk_job_is_taken_in(door: Door) -> None:
+    lines = [json.dumps({"text": f"red {n}", "id": f"t{n}"}) for n in range(5)] + ["{"]
+    job = door.bulk("c", io.BytesIO("\n".join(lines).encode()))
+    while not (now := door.job(job.job.id)).done:
+        pass
+    assert (now.job.lines, now.refused, now.counts[State.INDEXED]) == (6, 1, 5)
+    assert [(one.line, one.kind) for one in door.refusals(job.job.id)] == [(6, "BadManifest")]
+    assert [one.job.id for one in door.jobs("c")] == [job.job.id]
+    with pytest.raises(NoSuchJob):
+        door.job(uuid4())
+
+
+def test_failures_are_listed_retried_and_discarded(door: Door) -> None:
+    door.add("c", text="poison", id="p")
+    door.wait("c", timeout=20)
+    [failure] = door.failures("c")
+    assert (failure.external_id, failure.kind) == ("p", "EncoderBroke")
+    assert door.show("c", "p").failure is not None
+    assert door.failures("c", kind="CorruptMedia") == []
+    assert door.retry("c", "p") == 1
+    door.wait("c", timeout=20)
+    assert door.discard("c", kind="EncoderBroke") == 1
+    assert door.failures("c") == []
+    door.attend()
+    assert not door.reconcile("c", repair=True).counts
+
+
+def test_vectors_and_orders_are_made(door: Door) -> None:
+    made = door.embed(["red", png(RED), "green"])
+    assert made.vectors.shape == (3, 4)
+    assert made.vectors[0] @ made.vectors[1] > made.vectors[0] @ made.vectors[2]
+    assert np.allclose(np.linalg.norm(made.vectors, axis=1), 1)
+    ranked = door.rerank("green", ["red", png(GREEN), "blue"], model="toy#colour")
+    assert ranked.order[0][0] == 1
+    assert ranked.model == made.model == "toy#colour"
+
+
+def test_the_same_faults_come_from_both(door: Door) -> None:
+    door.create("c", fields={"price": "float"})
+    door.create("c")
+    with pytest.raises(Conflict):
+        door.create("c", fields={"price": "integer"})
+    with pytest.raises(BadField):
+        door.create("d", fields=["x y=float"])
+    with pytest.raises(BadQuery):
+        door.create("Not A Name")
+    with pytest.raises(NoSuchCollection, match="there is: c"):
+        door.search("nobody", "a")
+    with pytest.raises(NoSuchAsset):
+        door.show("c", "nobody")
+    with pytest.raises(NoSuchAsset):
+        door.content("c", UUID(int=1))
+    with pytest.raises(BadFilter, match="price"):
+        door.search("c", "a", where="colour = 1")
+    with pytest.raises(BadQuery):
+        door.search("c")
+    with pytest.raises(BadQuery):
+        door.add("c", text="a", url="b")
+    with pytest.raises(CorruptMedia):
+        door.add("c", file=b"no picture", name="a.jpg")
+
+
+def test_bytes_without_a_name_are_called_by_their_digest(door: Door) -> None:
+    first, other, again = (door.add("c", file=data) for data in (b"red", b"green", b"red"))
+    assert first.id == again.id != other.id
+    assert first.external_id == f"file-{hashlib.sha256(b'red').hexdigest()[:12]}"
