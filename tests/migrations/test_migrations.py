@@ -69,6 +69,21 @@ def test_no_row_is_lost_on_the_way_from_the_first_migration_and_back(engine: Eng
     assert [len(rows) for rows in rows_of(engine).values()] == [1, 1, 0, 0, 0, 0]
 
 
+def test_a_release_goes_on_and_starts_again_on_the_tables_of_the_next_one(engine: Engine) -> None:
+    assert not at_head(engine), "there are no tables yet"
+    command.upgrade(alembic_config(engine), "0001")
+    assert not at_head(engine)
+    migrate(engine)
+    with engine.begin() as conn:
+        conn.execute(text("CREATE TABLE of_the_next_release (id INTEGER)"))
+        conn.execute(text("UPDATE alembic_version SET version_num = 'next'"))
+    assert at_head(engine), "or a proxy would take away what still serves"
+    migrate(engine)
+    with reading(engine) as conn:
+        assert conn.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "next"
+        assert conn.execute(text("SELECT count(*) FROM assets")).scalar_one() == 0
+
+
 def test_upgrading_to_head_equals_the_tables(engine: Engine) -> None:
     migrate(engine)
     migrate(engine)
