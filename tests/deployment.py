@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = ("migrate", "api", "worker", "worker-gpu", "clock")
+OURS = ("migrate", "api", "worker", "worker-live", "worker-gpu", "clock")
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?::(?P<how>[-?])(?P<rest>[^}]*))?\})")
 BIN = str(Path(sys.executable).parent)
 KEPT = ("LANG", "LC_", "LD_", "OPENBLAS_", "PYTHON")  # of this machine's environment, as an image has its own

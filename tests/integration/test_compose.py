@@ -23,6 +23,7 @@ from jsonschema import Draft202012Validator
 
 from tests.conftest import missing
 from tests.deployment import DEADLINE, OURS, ROOT, Machine, Unset, compose, example, filled, raw
+from workers.app import QUEUES
 
 SECRETS = {name: f"{name.lower().replace('_', '')}0f3a" for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD")}
 ENV = {**example(), **SECRETS, "QDRANT_API_KEY": "qdrantkey0f3a"}
@@ -63,6 +64,12 @@ def test_what_is_started_waits_for_what_it_needs() -> None:
         assert services[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
         assert services[name]["restart"] == "unless-stopped"
         assert "test" in services[name]["healthcheck"]
+
+
+def test_workers_serve_queues_that_there_are() -> None:
+    commands = [service["command"] for name, service in compose(ENV)["services"].items() if "worker" in name]
+    chosen = [command[command.index("--queues") + 1] for command in commands if "--queues" in command]
+    assert [set(said.split(",")) - set(QUEUES) for said in chosen] == [set()]
 
 
 def test_a_broker_that_evicts_or_forgets_is_not_what_is_started() -> None:
