@@ -36,6 +36,7 @@ class Up:
             "QUIVER_PROFILE": "toy",
             "QUIVER_SWEEP_SECONDS": "1",
             "QUIVER_METRICS_PORT": str(self.port),
+            "QUIVER_PORT": str(self.port + 2),
         }
         self._out = self.log.open("w")
         self.process = subprocess.Popen(UP, env=self.env, stdout=self._out, stderr=subprocess.STDOUT)
@@ -89,13 +90,14 @@ def table() -> dict[int, tuple[int, str]]:
 
 
 def free_port() -> int:
-    """The first of two ports that nobody uses."""
+    """The first of three ports that nobody uses."""
     while True:
-        with socket.socket() as one, socket.socket() as two:
+        with socket.socket() as one, socket.socket() as two, socket.socket() as three:
             one.bind(("127.0.0.1", 0))
             port: int = one.getsockname()[1]
             try:
                 two.bind(("127.0.0.1", port + 1))
+                three.bind(("127.0.0.1", port + 2))
             except OSError:
                 continue
             return port
@@ -158,13 +160,17 @@ def test_it_indexes_mends_itself_refuses_a_second_one_and_ends_whole(up: Up) -> 
     assert other in up.workers(), "its neighbour stays"
     hand_over(up, "blue.txt", "a blue dog")
 
+    with Quiver.connect(f"http://127.0.0.1:{up.port + 2}") as remote:
+        remote.add("c", text="a red and blue cup", id="cup")
+        remote.wait("c", "cup", timeout=DEADLINE)
+        assert remote.search("c", "red and blue").hits[0].external_id == "cup"
     second = subprocess.run(UP, env=up.env, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert second.returncode == 4
     assert f"StoreLocked: process {up.process.pid} runs a group in" in second.stderr
     hand_over(up, "green.txt", "a green rocket")  # the second one has done no harm
 
     commands = up.processes().values()
-    for part in ("store", "worker", "clock", "valkey"):
+    for part in ("store", "worker", "clock", "valkey", "serve"):
         assert any(part in command for command in commands), f"no {part} among {list(commands)}"
     began = time.monotonic()
     up.process.send_signal(signal.SIGTERM)
