@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from core.errors import BadMetadata, Refused
+from core.errors import BadMetadata, Forbidden, Refused
 from core.fields import Fields, normal_metadata
 from core.ports import Blobs
 from core.records import Draft
@@ -22,10 +22,16 @@ from ingest.sniff import Sniffed, sniff
 from ingest.sources.folder import Found
 from ingest.sources.manifest import Inline, Item
 from ingest.sources.upload import Upload, upload_id
+from ingest.sources.url import Remote
+
+Fetcher = Callable[[str], AbstractContextManager[BinaryIO]]  # ForbiddenAddress, RemoteFailed, TooLarge, BlobsDown
 
 
-def draft(item: Item, *, blobs: Blobs, fields: Fields, limits: Limits) -> Draft:
-    """A draft, its blob durable. Raises Refused, naming the item, and then nothing was stored; BlobsDown."""
+def draft(item: Item, *, blobs: Blobs, fields: Fields, limits: Limits, fetcher: Fetcher | None = None) -> Draft:
+    """A draft, its blob durable. Without a `fetcher` an address is Forbidden.
+
+    Raises Refused, naming the item, and then nothing was stored; BlobsDown.
+    """
     match item:
         case Found():
             with _named(item.external_id), opened(item.path) as source:
@@ -50,6 +56,25 @@ def draft(item: Item, *, blobs: Blobs, fields: Fields, limits: Limits) -> Draft:
                     limits=limits,
                 )
                 return made if made.external_id else replace(made, external_id=upload_id(made.digest))
+        case Remote():
+            with _named(item.external_id):
+                if fetcher is None:
+                    raise Forbidden(
+                        "addresses are not fetched here: send the bytes, or, as the operator, name the tenant in "
+                        "QUIVER_FETCH_TENANTS"
+                    )
+                metadata_of(item.metadata, fields=fields, limits=limits)  # refused before anybody is asked
+                with fetcher(item.url) as source:
+                    return draft_stream(
+                        source,
+                        external_id=item.external_id,
+                        name=item.name,
+                        metadata=item.metadata,
+                        blobs=blobs,
+                        fields=fields,
+                        limits=limits,
+                        quoting=False,
+                    )
         case Inline():
             with _named(item.external_id):
                 kept = metadata_of(item.metadata, fields=fields, limits=limits)
@@ -59,13 +84,24 @@ def draft(item: Item, *, blobs: Blobs, fields: Fields, limits: Limits) -> Draft:
 
 
 def draft_stream(
-    source: BinaryIO, *, external_id: str, name: str, metadata: Metadata, blobs: Blobs, fields: Fields, limits: Limits
+    source: BinaryIO,
+    *,
+    external_id: str,
+    name: str,
+    metadata: Metadata,
+    blobs: Blobs,
+    fields: Fields,
+    limits: Limits,
+    quoting: bool = True,
 ) -> Draft:
-    """The same for bytes that come by another way, an upload for instance; `source` can seek, `name` is a hint."""
+    """The same for bytes that come by another way, an upload for instance; `source` can seek, `name` is a hint.
+
+    `quoting`: whether a fault may show how a text begins.
+    """
     kept = metadata_of(metadata, fields=fields, limits=limits)
     with reading():
         limits.check("bytes", source.seek(0, os.SEEK_END))
-        sniffed = sniff(source, name=name, limits=limits)
+        sniffed = sniff(source, name=name, limits=limits, quoting=quoting)
         source.seek(0)
     return _put(external_id, source, sniffed, kept, blobs)
 

@@ -66,10 +66,11 @@ class Sniffed:
     media_type: str
 
 
-def sniff(source: BinaryIO, *, name: str, limits: Limits) -> Sniffed:
+def sniff(source: BinaryIO, *, name: str, limits: Limits, quoting: bool = True) -> Sniffed:
     """Decide by at most the header of an image or the first 64 KiB of text; `source` can seek, and is left anywhere.
 
-    Raises EmptyMedia, UnsupportedMedia, CorruptMedia, TooLarge. That the rest is whole is seen when it is decoded.
+    `quoting`: whether a fault may show how a text begins; not to one who did not send it. That the rest is whole is
+    seen when it is decoded. Raises EmptyMedia, UnsupportedMedia, CorruptMedia, TooLarge.
     """
     size = source.seek(0, os.SEEK_END)
     source.seek(0)
@@ -87,7 +88,7 @@ def sniff(source: BinaryIO, *, name: str, limits: Limits) -> Sniffed:
             if not _holds_text(head, whole=size <= len(head)):
                 raise
     _refuse_known(head)
-    return _text(head, size=size, suffix=suffix, limits=limits)
+    return _text(head, size=size, suffix=suffix, limits=limits, quoting=quoting)
 
 
 def _refuse_known(head: bytes) -> None:
@@ -96,7 +97,7 @@ def _refuse_known(head: bytes) -> None:
             raise UnsupportedMedia(f"it is {what}; supported are {SUPPORTED}")
 
 
-def _text(head: bytes, *, size: int, suffix: str, limits: Limits) -> Sniffed:
+def _text(head: bytes, *, size: int, suffix: str, limits: Limits, quoting: bool) -> Sniffed:
     broken = _broken_at(head, whole=size <= len(head))
     named_image = suffix in _IMAGE_NAMES
     if len(_CONTROL.findall(head)) * 100 > len(head):  # text of any encoding has next to none
@@ -104,8 +105,8 @@ def _text(head: bytes, *, size: int, suffix: str, limits: Limits) -> Sniffed:
             raise CorruptMedia(f"named like an image ({suffix}), but its header is no image's: ingest another copy")
         raise UnsupportedMedia(f"it is neither an image nor text; supported are {SUPPORTED}")
     if named_image:
-        shown = head[:40].decode("utf-8", "replace").removeprefix(BOM)
-        raise CorruptMedia(f"named like an image ({suffix}) but holds text: {shown!r}")
+        shown = f": {head[:40].decode('utf-8', 'replace').removeprefix(BOM)!r}" if quoting else ""
+        raise CorruptMedia(f"named like an image ({suffix}) but holds text{shown}")
     if broken is not None:
         raise CorruptMedia(not_utf8(head[broken], broken))
     if b"\0" in head:

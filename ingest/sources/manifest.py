@@ -16,8 +16,10 @@ from ingest.decode.text import BOM
 from ingest.files import opened, reading
 from ingest.sources.folder import Found, external_id
 from ingest.sources.upload import Upload
+from ingest.sources.url import Remote, url_id
 
-ALLOWED = ("path", "text", "id", "metadata")
+SOURCES = ("path", "text", "url")  # of which a line has one
+ALLOWED = (*SOURCES, "id", "metadata")
 LINE = 16 * 2**20  # bytes; a longer line is refused instead of held in memory
 
 
@@ -30,7 +32,7 @@ class Inline:
     metadata: Metadata = field(default_factory=dict)
 
 
-Item = Found | Inline | Upload
+Item = Found | Inline | Upload | Remote
 
 
 def text_id(text: str) -> str:
@@ -41,23 +43,31 @@ def text_id(text: str) -> str:
 def read_manifest(path: Path) -> Iterator[Item | BadManifest]:
     """Its items in order, and in place of each line that cannot be read a fault that says which and why.
 
-    A line is `{"path": ..., "id": ..., "metadata": {...}}` or the same with "text" for "path"; paths are relative to
-    the manifest, and are the id unless there is one. Blank lines are skipped. Raises NoSuchPath, UnsupportedMedia or
-    CorruptMedia when the manifest itself cannot be read.
+    A line is `{"path": ..., "id": ..., "metadata": {...}}` or the same with "text" or "url" for "path"; paths are
+    relative to the manifest; a path or URL is the id unless there is one. Blank lines are skipped. Raises NoSuchPath,
+    UnsupportedMedia or CorruptMedia when the manifest itself cannot be read.
     """
-    seen: dict[str, int] = {}
     with opened(path) as source:
-        for number, line in _lines(source):
-            try:
-                item = _item(line, path.parent)
-            except BadManifest as exc:
-                yield BadManifest(f"{path.name}, line {number}: {exc}")
-                continue
-            first = seen.setdefault(item.external_id, number)
-            if first == number:
-                yield item
-            else:
-                yield BadManifest(f"{path.name}, line {number}: {item.external_id!r} is already on line {first}")
+        for number, item in _numbered(source, path.parent):
+            yield BadManifest(f"{path.name}, line {number}: {item}") if isinstance(item, BadManifest) else item
+
+
+def read_sent(source: BinaryIO) -> Iterator[tuple[int, Item | BadManifest]]:
+    """The same of a manifest that somebody sent, with the numbers of its lines: a path is refused, for it would be one
+    of this machine. Raises CorruptMedia when it cannot be read to its end."""
+    return _numbered(source, None)
+
+
+def _numbered(source: BinaryIO, folder: Path | None) -> Iterator[tuple[int, Item | BadManifest]]:
+    seen: dict[str, int] = {}
+    for number, line in _lines(source):
+        try:
+            item = _item(line, folder)
+        except BadManifest as exc:
+            yield number, exc
+            continue
+        first = seen.setdefault(item.external_id, number)
+        yield number, item if first == number else BadManifest(f"{item.external_id!r} is already on line {first}")
 
 
 def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -77,19 +87,25 @@ def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _item(line: bytes, folder: Path) -> Item:
+def _item(line: bytes, folder: Path | None) -> Item:
+    """`folder`: what paths are relative to; None: there may be none."""
     said = _parsed(line)
     unknown = sorted(set(said) - set(ALLOWED))
     if unknown:
         raise BadManifest(f"unknown key {unknown[0]!r}: allowed are {', '.join(ALLOWED)}; the rest goes into metadata")
-    if ("path" in said) == ("text" in said):
-        raise BadManifest('there must be either "path" or "text"')
+    if sum(key in said for key in SOURCES) != 1:
+        raise BadManifest('there must be one of "path", "text" and "url"')
     metadata = said.get("metadata", {})
     if not isinstance(metadata, dict):
         raise BadManifest(f'"metadata" must be an object, not {_kind(metadata)}')
     if "text" in said:
         text = _string(said, "text")
         return Inline(_id(said) or text_id(text), text, metadata)
+    if "url" in said:
+        url = _string(said, "url")
+        return Remote(_id(said) or url_id(url), url, metadata)
+    if folder is None:
+        raise BadManifest('a "path" would be one of the server: send "text" or "url", or the file by itself')
     path = _string(said, "path")
     if "\0" in path:
         raise BadManifest('"path" must not hold a NUL')
@@ -101,7 +117,8 @@ def _parsed(line: bytes) -> dict[str, Any]:
         raise BadManifest(f"longer than {LINE:,} bytes: put the text into a file and name its path")
     try:
         said = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
-        json.dumps(said, ensure_ascii=False).encode()  # half a surrogate pair parses, but nothing can store it
+        if b"\\u" in line:
+            json.dumps(said, ensure_ascii=False).encode()  # half a surrogate pair parses, but nothing can store it
     except UnicodeDecodeError as exc:
         raise BadManifest(f"not valid UTF-8 at byte {exc.start}: convert the manifest to UTF-8") from exc
     except UnicodeEncodeError as exc:

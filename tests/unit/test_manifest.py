@@ -13,6 +13,7 @@ from core.errors import BadManifest, NoSuchPath, UnsupportedMedia
 from ingest.sources import manifest
 from ingest.sources.folder import Found
 from ingest.sources.manifest import Inline, Item, read_manifest, text_id
+from ingest.sources.url import Remote
 
 
 def read(folder: Path, data: str | bytes) -> list[Item | BadManifest]:
@@ -40,6 +41,18 @@ def test_a_text_stands_for_itself_and_has_an_id_of_its_own(tmp_path):
     assert text_id("hello") == "text-2cf24dba5fb0"  # sha256sum of hello
 
 
+def test_an_address_is_fetched_later_and_is_the_id_unless_there_is_one(tmp_path):
+    found = read(
+        tmp_path,
+        '{"url": "https://me:secret@e.com/a.jpg#x", "metadata": {"year": 2020}}\n'
+        '{"url": "http://e.com/b", "id": "bee"}',
+    )
+    assert found == [
+        Remote("https://e.com/a.jpg", "https://me:secret@e.com/a.jpg#x", {"year": 2020}),
+        Remote("bee", "http://e.com/b", {}),
+    ]
+
+
 def test_blank_lines_a_mark_and_carriage_returns_are_no_matter(tmp_path):
     found = read(tmp_path, b'\xef\xbb\xbf{"text": "a"}\r\n\r\n   \n{"text": "b"}')
     assert [item.text for item in found if isinstance(item, Inline)] == ["a", "b"]
@@ -54,9 +67,11 @@ BAD = [
     (b'["a"]', "must be an object, not a list"),
     (b"7", "must be an object, not a number"),
     (b"null", "must be an object, not null"),
-    (b"{}", 'either "path" or "text"'),
-    (b'{"id": "a"}', 'either "path" or "text"'),
-    (b'{"path": "a", "text": "b"}', 'either "path" or "text"'),
+    (b"{}", 'one of "path", "text" and "url"'),
+    (b'{"id": "a"}', 'one of "path", "text" and "url"'),
+    (b'{"path": "a", "text": "b"}', 'one of "path", "text" and "url"'),
+    (b'{"url": "http://e.com/", "text": "b"}', 'one of "path", "text" and "url"'),
+    (b'{"url": 7}', '"url" must be a string that is not empty, not a number'),
     (b'{"path": 7}', '"path" must be a string that is not empty, not a number'),
     (b'{"text": ""}', "not an empty string"),
     (b'{"text": null}', "not null"),
@@ -65,7 +80,7 @@ BAD = [
     (b'{"text": "a", "id": ""}', '"id" must be a string'),
     (b'{"text": "a", "metadata": ["a"]}', '"metadata" must be an object, not a list'),
     (b'{"text": "a", "metadata": null}', '"metadata" must be an object, not null'),
-    (b'{"text": "a", "year": 2020}', "unknown key 'year': allowed are path, text, id, metadata"),
+    (b'{"text": "a", "year": 2020}', "unknown key 'year': allowed are path, text, url, id, metadata"),
     (b'{"path": "a\\u0000b"}', "NUL"),
     (b'{"text": "\\ud800"}', "surrogate"),
     (b'{"text": "caf\xe9"}', "not valid UTF-8 at byte 13"),
@@ -107,7 +122,7 @@ json_values = st.recursive(
 lines = st.one_of(
     st.binary(max_size=60),
     json_values.map(lambda value: json.dumps(value).encode()),
-    st.dictionaries(st.sampled_from(["path", "text", "id", "metadata", "x"]), json_values, max_size=4).map(
+    st.dictionaries(st.sampled_from(["path", "text", "url", "id", "metadata", "x"]), json_values, max_size=4).map(
         lambda value: json.dumps(value).encode()
     ),
 )
@@ -117,7 +132,7 @@ lines = st.one_of(
 def test_any_bytes_are_items_or_faults_and_nothing_else(tmp_path_factory, given_lines):
     folder = tmp_path_factory.mktemp("manifest")
     for said in read(folder, b"\n".join(given_lines)):
-        assert isinstance(said, (Found, Inline, BadManifest))
+        assert isinstance(said, (Found, Inline, Remote, BadManifest))
         if not isinstance(said, BadManifest):
             assert said.external_id.strip()
             said.external_id.encode()
