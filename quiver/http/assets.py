@@ -24,7 +24,7 @@ FORM = {
     "additionalProperties": False,
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "May come several times"},
-        "id": {"type": "string", "minLength": 1, "maxLength": 1023, "description": "Otherwise the file's name"},
+        "id": {"type": "string", "maxLength": 1023, "description": "Otherwise, or when empty, the file's name"},
         "metadata": {"type": "string", "description": "A JSON object, for all files"},
     },
 }

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.errors import BadMetadata, BadQuery, TooLarge, Unavailable, UnsupportedMedia
 from ingest.sources.upload import Upload
 from quiver.http.schemas import NewAsset
+from workers.intake import LONGEST_ID
 
 JSON_BYTES = 32 << 20  # of a JSON body, pictures in base64 included
 SLACK = 1 << 20  # of a form beyond its file
@@ -133,6 +134,8 @@ def _form(items: list[tuple[str, UploadFile | str]]) -> Sent:
         raise BadQuery("the form holds no file: send it as the field `file`")
     if "id" in said and len(files) > 1:
         raise BadQuery("an id names one file: send one a request, or none, to call each by its name")
+    if len(said.get("id", "")) > LONGEST_ID:
+        raise BadQuery(f"an id has at most {LONGEST_ID} characters")
     metadata = _metadata(said.get("metadata", ""))
     hashed = hashlib.sha256(json.dumps(sorted(said.items())).encode())
     uploads = []
