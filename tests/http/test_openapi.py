@@ -18,6 +18,7 @@ from tests.doubles import toy_parts
 from tests.httpd import client, key_for, png, serving
 
 load_all_checks()
+schemathesis.serializer.alias("application/x-ndjson", "text/plain")
 EXAMPLES = 500 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 15  # a route
 CHECKED: Any = CHECKS.get_by_names(
     [
