@@ -167,6 +167,7 @@ def test_what_it_starts_migrates_takes_in_indexes_finds_and_stops(machine: Machi
     for _ in range(2):  # an upgrade runs it again
         migrated = machine.run("migrate")
         assert migrated.returncode == 0, migrated.stderr
+        assert "newest migration" in migrated.stdout
     refused = machine.run("api")
     assert refused.returncode == 3, "reached by others, and without a key"
     assert "quiver keys create" in refused.stderr

@@ -117,7 +117,7 @@ def test_the_level_holds_and_a_wrong_one_is_named(configured: Configured) -> Non
 
 
 def test_to_configure_twice_logs_once(configured: Configured) -> None:
-    configured()
-    out = configured()
+    before, out = configured(), configured()
     log.info("once")
     assert len(out.getvalue().splitlines()) == 1
+    assert before.getvalue() == ""

@@ -8,18 +8,20 @@ import sys
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
-from core.errors import DecoderCrashed, Overloaded, StoreDown
+from core.errors import DecoderCrashed, DecoderDown, Overloaded, StoreDown
 from core.runtime import metrics
 from core.types import Tenant
 from ingest.sources.manifest import Inline
-from tests.cages import ask, making, stub
+from tests.cages import ask, making, soon, stub
 from tests.doubles import toy_parts
 from workers import figures
+from workers.cage import Cage
 from workers.collections import ensure
 from workers.indexing import index_batch
 from workers.intake import admit, register
@@ -150,6 +152,23 @@ def test_a_decoder_that_breaks_or_is_worn_out_is_counted_as_replaced(file: bytes
         ask(make(stub(), recycle=recycle), file)
     after = {reason: said("quiver_decode_restarts_total", why=reason) for reason in reasons}
     assert after == {**before, why: before[why] + 1}, "and to be closed is not to break"
+
+
+def test_a_decoder_that_is_ended_at_its_work_because_all_is_closed_is_not_counted() -> None:
+    before = said("quiver_decode_restarts_total", why="broken")
+    with making() as make:
+        cage = make(stub())
+        asking = Thread(target=suppressed, args=(cage,))
+        asking.start()
+        assert soon(lambda: any(child.served for child in cage._running), 30)
+        cage.close()
+        asking.join()
+    assert said("quiver_decode_restarts_total", why="broken") == before
+
+
+def suppressed(cage: Cage) -> None:
+    with suppress(DecoderCrashed, DecoderDown):
+        ask(cage, b"sleep")
 
 
 def test_processes_that_share_a_folder_are_told_as_one(tmp_path: Path) -> None:
