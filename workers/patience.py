@@ -46,3 +46,7 @@ def patiently(
             if monotonic() >= until:
                 raise
     return False
+
+
+def void(_: object) -> None:
+    """Drop an answer that nobody asked for."""

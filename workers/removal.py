@@ -9,7 +9,7 @@ from time import monotonic, sleep
 from core.errors import Unavailable
 from core.records import IndexState
 from core.runtime.wiring import Parts
-from core.types import Asset, AssetId, Tenant
+from core.types import Asset, AssetId, Digest, Tenant
 from workers.identity import bury
 
 BATCH = 500
@@ -60,15 +60,23 @@ def clear(parts: Parts) -> int:
     while gone := parts.catalogue.removed(limit=BATCH):
         for collection, assets in groupby(sorted(gone, key=lambda a: a.collection), key=lambda a: a.collection):
             _forget(parts, collection, list(assets))
-        for digest in parts.catalogue.purge(gone):
-            # Somebody may be registering these very bytes: out of sight first, then look again.
-            parts.blobs.discard(digest)
-            if parts.catalogue.uses(digest):
-                parts.blobs.restore(digest)
-            else:
-                parts.blobs.erase(digest)
+        erase_unused(parts, parts.catalogue.purge(gone))
         cleared += len(gone)
     return cleared
+
+
+def erase_unused(parts: Parts, digests: Sequence[Digest]) -> int:
+    """Erase bytes that nobody used a moment ago, unless somebody does by now; how many."""
+    erased = 0
+    for digest in digests:
+        # Somebody may be registering these very bytes: out of sight first, then look again.
+        parts.blobs.discard(digest)
+        if parts.catalogue.uses(digest):
+            parts.blobs.restore(digest)
+        else:
+            parts.blobs.erase(digest)
+            erased += 1
+    return erased
 
 
 def _forget(parts: Parts, collection: str, assets: Sequence[Asset]) -> None:

@@ -9,11 +9,14 @@ from time import monotonic
 
 from core.runtime.wiring import Parts
 from workers.indexing import Tally
+from workers.jobs import prune, run_jobs
 from workers.lanes import Lanes
-from workers.patience import patiently
+from workers.patience import patiently, void
 from workers.reconcile import reconcile
+from workers.upkeep import sweep
 
 log = logging.getLogger(__name__)
+PRUNE = 3600.0  # seconds between looks for jobs to be forgotten
 
 
 def serve(
@@ -21,16 +24,35 @@ def serve(
 ) -> None:
     """Index what is outstanding, again and again, and reconcile now and then, until told to stop."""
     next_reconcile = monotonic() + parts.settings.reconcile_seconds
+    next_prune = monotonic()
 
     def drain() -> None:
         with Lanes(parts, on_progress=on_progress) as lanes:
+            run_jobs(parts, lanes.submit, stopping, between=_now_and_then(lambda: sweep(parts, lanes.submit), every))
             lanes.drain()
 
     while not stopping.wait(every):
         patiently(parts, drain, stopping=stopping)
+        if monotonic() >= next_prune:
+            next_prune = monotonic() + PRUNE
+            patiently(parts, lambda: void(prune(parts)), stopping=stopping)
         if monotonic() >= next_reconcile:
             next_reconcile = monotonic() + parts.settings.reconcile_seconds
             for collection in parts.catalogue.collections():
                 drift = reconcile(parts, collection.name, repair=parts.settings.reconcile_repairs)
                 if drift.counts:
                     log.warning("%s: drift %s, %d repaired", collection.name, dict(drift.counts), drift.repaired)
+
+
+def _now_and_then(work: Callable[[], object], every: float) -> Callable[[], None]:
+    """A function that does the work when it was not done for so many seconds: what others add does not wait for the
+    end of a long job."""
+    last = monotonic()
+
+    def maybe() -> None:
+        nonlocal last
+        if monotonic() - last >= every:
+            work()
+            last = monotonic()
+
+    return maybe

@@ -18,13 +18,15 @@ from core.runtime.wiring import Parts, open_parts
 from core.types import AssetId
 from workers.app import make_app, waiting
 from workers.indexing import index_batch
-from workers.patience import patiently
+from workers.jobs import SLICE, prune, run_jobs
+from workers.patience import patiently, void
 from workers.reconcile import reconcile
 from workers.removal import clear
 from workers.upkeep import sweep
 
 log = logging.getLogger(__name__)
 INDEX, CLEAR, SWEEP, RECONCILE = "quiver.index", "quiver.clear", "quiver.sweep", "quiver.reconcile"
+JOB = "quiver.job"
 RECENT = timedelta(hours=1)  # a small message takes neighbours this young along, so that batches are full
 QUIET = timedelta(seconds=30)  # a sweep leaves younger assets to their own message
 _stopping = Event()
@@ -75,20 +77,29 @@ def sweep_now() -> None:
     offer = _submit(app, "sweep")
     most = 10_000 if not waiting(app, "sweep") else 0
     patiently(here, lambda: void(sweep(here, offer, limit=most, quiet=QUIET)), stopping=_stopping)
+    if here.catalogue.jobs_wait() and not waiting(app, "bulk"):
+        enqueue_job(here)
+
+
+@shared_task(name=JOB)  # type: ignore[untyped-decorator]  # celery has no types
+def take_in_jobs() -> None:
+    """Take in bulk jobs for a while. What then is left is another message, behind those of what was registered."""
+    here = parts()
+    submit = _submit(make_app(here.settings), "bulk")
+    patiently(here, lambda: void(run_jobs(here, submit, _stopping, seconds=SLICE)), stopping=_stopping)
+    if here.catalogue.jobs_wait():
+        enqueue_job(here)
 
 
 @shared_task(name=RECONCILE)  # type: ignore[untyped-decorator]  # celery has no types
 def reconcile_now() -> None:
     """Compare every collection with its indexes; the drift is a metric, and repaired if the settings say so."""
     here = parts()
+    patiently(here, lambda: void(prune(here)), stopping=_stopping)
     for collection in here.catalogue.collections():
         drift = reconcile(here, collection.name, repair=here.settings.reconcile_repairs)
         if drift.counts:
             log.warning("%s: drift %s, %d repaired", collection.name, dict(drift.counts), drift.repaired)
-
-
-def void(_: object) -> None:
-    """Drop an answer that nobody asked for."""
 
 
 def enqueue(parts: Parts) -> Callable[[str, Sequence[AssetId]], None]:
@@ -110,3 +121,27 @@ def _submit(app: Celery, queue: str) -> Callable[[str, Sequence[AssetId]], None]
             raise BrokerDown(f"the broker does not answer ({exc}): the next sweep finds what was registered") from exc
 
     return tell
+
+
+def enqueue_job(parts: Parts) -> None:
+    """Tell the workers that a bulk job waits. Raises BrokerDown."""
+    try:
+        make_app(parts.settings).send_task(JOB, queue="bulk")
+    except OperationalError as exc:
+        raise BrokerDown(f"the broker does not answer ({exc}): the next sweep finds the job") from exc
+
+
+def enqueue_sweep(parts: Parts) -> None:
+    """Have a worker look for what was left behind. Raises BrokerDown."""
+    try:
+        make_app(parts.settings).send_task(SWEEP, queue="sweep")
+    except OperationalError as exc:
+        raise BrokerDown(f"the broker does not answer ({exc}): the clock's next sweep does the same") from exc
+
+
+def reachable(parts: Parts) -> None:
+    """Raises BrokerDown when the broker does not answer."""
+    try:
+        waiting(make_app(parts.settings), "live")
+    except OperationalError as exc:
+        raise BrokerDown from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -136,6 +137,19 @@ def test_a_worker_indexes_what_is_registered_here_and_stops_when_asked(tmp_path:
         assert {hit.external_id for hit in quiver.search("c", "cat").hits} >= {"red.txt", "green.txt", "blue.txt"}
         (failure,) = quiver.failures("c")
         assert (failure.external_id, failure.kind) == ("poison.txt", "EncoderBroke")
+
+
+def test_a_worker_takes_a_bulk_job_in_and_indexes_what_it_holds(tmp_path: Path, broker: str) -> None:
+    data, url = tmp_path / "data", f"{broker}?virtual_host=3"
+    lines = [json.dumps({"id": str(i), "text": f"a red cat {i}"}) for i in range(50)]
+    with Quiver(toy_parts(data, broker_url=url)) as quiver, worker(data, url) as child:
+        sent = quiver.bulk("c", io.BytesIO("\n".join([*lines, "{"]).encode()))
+        until("the job ended", lambda: quiver.job(sent.job.id).job.finished_at is not None)
+        until("all is indexed", lambda: indexed(quiver) == 50)
+        ended = quiver.job(sent.job.id)
+        assert (ended.job.error, ended.job.lines, ended.refused) == (None, 51, 1)
+        assert [each.line for each in ended.refusals] == [51]
+        assert stopped(child) == 0
 
 
 def test_without_any_worker_nothing_is_lost_and_the_sweep_finds_it(tmp_path: Path, broker: str) -> None:
