@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
@@ -11,7 +13,7 @@ from typing import Any, BinaryIO
 from uuid import UUID, uuid4
 
 from core.desk import Job, Refusal
-from core.errors import BadQuery, Refused, Unavailable
+from core.errors import BadQuery, BrokerDown, Refused, Unavailable
 from core.fields import parse_fields
 from core.records import Collection, Failure, Outcome, State
 from core.types import AssetId, JobId
@@ -28,6 +30,7 @@ from workers.indexing import Tally
 from workers.intake import Intake, Problem, admit, register
 from workers.lanes import Lanes
 
+log = logging.getLogger(__name__)
 PathLike = str | Path
 LOOK = 0.05  # seconds between looks at what is waited for
 
@@ -199,7 +202,7 @@ class Taking(Keeping):
         if parts.settings.broker_url is not None:
             from workers.tasks import enqueue
 
-            return taken(enqueue(parts))
+            return taken(enqueue(parts) if everything else _kept_anyway(enqueue(parts)))
         if self._woken is not None:
             done = taken(lambda _collection, _ids: None)
             self._woken()
@@ -239,7 +242,8 @@ class Taking(Keeping):
         if self._parts.settings.broker_url is not None:
             from workers.tasks import enqueue_job
 
-            enqueue_job(self._parts)
+            with _not_needed():
+                enqueue_job(self._parts)
         elif self._woken is not None:
             self._woken()
         else:
@@ -281,3 +285,22 @@ class Taking(Keeping):
             counts = self._parts.catalogue.counts(self._tenant, collection.name)
             return sum(counts[state] for state in waiting)
         return sum(self._parts.catalogue.state(self._asset(collection, key)) in waiting for key in keys)
+
+
+@contextmanager
+def _not_needed() -> Iterator[None]:
+    """What was registered is found by the next sweep: a broker that is down costs time, and is no reason to refuse."""
+    try:
+        yield
+    except BrokerDown as fault:
+        log.warning("%s", fault)
+
+
+def _kept_anyway(
+    submit: Callable[[str, Sequence[AssetId]], None],
+) -> Callable[[str, Sequence[AssetId]], None]:
+    def tell(collection: str, ids: Sequence[AssetId]) -> None:
+        with _not_needed():
+            submit(collection, ids)
+
+    return tell

@@ -10,6 +10,7 @@ from core.records import Collection, Failure
 from core.types import AssetId
 from quiver.base import PATIENCE, Base
 from workers.indexing import Tally
+from workers.jobs import run_jobs
 from workers.lanes import Lanes
 from workers.reconcile import Drift, reconcile
 from workers.removal import remove
@@ -69,8 +70,9 @@ class Upkeep(Base):
         return drift
 
     def sweep(self) -> Tally:
-        """Index, here and now, what a crash, an outage or a lost message left behind."""
+        """Take in and index, here and now, what a crash, an outage or a lost message left behind."""
         with Lanes(self._parts) as lanes:
+            run_jobs(self._parts, lanes.submit)
             lanes.drain()
         return lanes.tally
 

@@ -73,6 +73,7 @@ def counted_together(processes: int) -> Iterator[None]:
 def ready_to_listen(settings: Settings, processes: int) -> None:
     """Migrated, and safe to be reached from where it will be. Raises Misconfigured, Unavailable."""
     from quiver.http.access import is_loopback
+    from workers.fetching import policy_of
 
     parts = open_parts(data=settings.data)
     try:
@@ -81,6 +82,8 @@ def ready_to_listen(settings: Settings, processes: int) -> None:
                 f"{settings.host} is reached by others, and there is no API key yet: make one with `quiver keys create "
                 "NAME --role admin`, or listen at 127.0.0.1"
             )
+        _ = parts.meter  # opened now, so that a setting that cannot be meant is told before the first request
+        policy_of(parts)
     finally:
         parts.close()
     if processes > 1 and settings.broker_url is None:

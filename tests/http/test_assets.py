@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.httpd import found, png, settled
+from core.records import State
+from quiver import Quiver
+from tests.doubles import toy_parts
+from tests.httpd import client, found, png, serving, settled
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 ASSETS = "/v1/collections/c/assets"
@@ -179,3 +183,17 @@ def test_bad_input_is_a_problem_that_says_what_to_do(
     assert said["hint"]
     assert said["request_id"] == answer.headers["x-request-id"]
     assert settled(http, "c")["indexed"] == 0
+
+
+def test_what_is_sent_while_the_broker_is_down_is_kept(tmp_path: Path) -> None:
+    parts = toy_parts(tmp_path / "data", broker_url="redis://127.0.0.1:1/0")
+    with serving(parts) as base, client(base) as http:
+        assert http.post(ASSETS, json={"text": "red", "id": "a"}).status_code == 202
+        line = json.dumps({"text": "blue", "id": "b"})
+        assert http.post(ASSETS, content=line, headers={"Content-Type": "application/x-ndjson"}).status_code == 202
+        assert http.get("/v1/collections/c").json()["counts"]["pending"] == 1
+    parts.close()
+    later = toy_parts(tmp_path / "data")
+    with Quiver(later) as quiver:
+        quiver.sweep()
+        assert quiver.status("c")[0].counts[State.INDEXED] == 2

@@ -114,8 +114,20 @@ def test_it_does_not_listen_where_strangers_reach_it_before_there_is_a_key(tmp_p
         assert http.get("/v1/collections", headers={"Authorization": ""}).status_code == 401
 
 
-@pytest.mark.parametrize("argv", [("--processes", "2"), ("--loglevel", "loud")])
-def test_what_cannot_be_is_said_before_it_listens(tmp_path: Path, argv: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("argv", "env"),
+    [
+        (("--processes", "2"), {}),
+        (("--loglevel", "loud"), {}),
+        ((), {"QUIVER_FETCH_NETWORKS": "inside"}),
+        ((), {"QUIVER_BROKER_URL": "sentinel://127.0.0.1:1"}),
+    ],
+)
+def test_what_cannot_be_is_said_before_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], env: dict[str, str]
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
     refused = run(tmp_path / "data", "serve", "--port", "0", *argv)
     assert refused.returncode == 3, refused.stderr
     assert "Misconfigured" in refused.stderr
