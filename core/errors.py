@@ -10,7 +10,7 @@ Fault                     the message defaults to the docstring; `retryable` tel
 │   └── Conflict
 ├── Unavailable           the world's: retried
 │   ├── CatalogueDown  StoreDown  StoreLocked  BlobsDown  BrokerDown  ServerDown
-│   └── Overloaded  QuotaExceeded  DecoderDown
+│   └── Overloaded  QuotaExceeded  InProgress  DecoderDown
 ├── Misconfigured         the operator's: the process does not start
 │   ├── MissingExtra  UnknownSetting  UnknownProfile  BadModel  ModelMismatch  SchemaOutdated
 │   └── CatalogueBroken
@@ -168,6 +168,10 @@ class ServerDown(Unavailable):
 
 class Overloaded(Unavailable):
     """More is waiting than can be indexed in time: send it again later."""
+
+
+class InProgress(Unavailable):
+    """The same request is still being worked on: send it again in a moment."""
 
 
 class QuotaExceeded(Unavailable):

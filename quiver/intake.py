@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
 from typing import Any, BinaryIO
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from core.desk import Job, Refusal
-from core.errors import BadQuery, BrokerDown, Refused, Unavailable
+from core.errors import BadQuery, BrokerDown, Conflict, Refused, Unavailable
 from core.fields import parse_fields
 from core.records import Collection, Failure, Outcome, State
 from core.types import AssetId, JobId
@@ -32,6 +32,7 @@ from workers.lanes import Lanes
 
 log = logging.getLogger(__name__)
 PathLike = str | Path
+JOBS = UUID("6f3b7a52-0c5e-4a55-8f0e-7d2d5a1c9b10")  # the namespace of jobs that a key names
 LOOK = 0.05  # seconds between looks at what is waited for
 
 
@@ -214,10 +215,11 @@ class Taking(Keeping):
                 lanes.drain()
         return done
 
-    def bulk(self, collection: str, manifest: BinaryIO) -> JobStatus:
+    def bulk(self, collection: str, manifest: BinaryIO, *, key: str | None = None) -> JobStatus:
         """Hand over a manifest of JSON Lines: kept at once, taken in by workers. Lines hold "text" or "url".
 
-        Without workers it is taken in before the call returns. Raises NoSuchCollection, Overloaded.
+        With the same `key` it is the same job, however often it is handed over. Without workers it is taken in before
+        the call returns. Raises Overloaded, and what making a collection raises.
         """
         from workers.jobs import run_jobs
 
@@ -225,7 +227,7 @@ class Taking(Keeping):
         admit(self._parts, made.name)
         digest, _ = self._parts.blobs.put(manifest)
         job = Job(
-            id=JobId(uuid4()),
+            id=JobId(uuid4() if key is None else uuid5(JOBS, f"{self._tenant}\0{made.name}\0{key}")),
             tenant=self._tenant,
             collection=made.name,
             digest=digest,
@@ -235,7 +237,10 @@ class Taking(Keeping):
             finished_at=None,
             error=None,
         )
-        self._parts.catalogue.create_job(job)
+        try:
+            self._parts.catalogue.create_job(job)
+        except Conflict:
+            return self.job(job.id)
         if not self._parts.blobs.has(digest):  # the last user of these bytes was purged between our write and our row
             manifest.seek(0)
             self._parts.blobs.put(manifest)

@@ -58,7 +58,7 @@ def add(
     def work() -> tuple[int, BaseModel]:
         caller.charge(assets=sent.lines or len(sent.files) or 1, size=sent.size)
         if sent.manifest is not None:
-            return 202, Accepted(job=JobOut.of(caller.quiver.bulk(collection, sent.manifest)))
+            return 202, Accepted(job=JobOut.of(caller.quiver.bulk(collection, sent.manifest, key=idempotency_key)))
         if sent.asset is not None:
             said = sent.asset
             one = caller.quiver.add(collection, text=said.text, url=said.url, id=said.id, metadata=said.metadata)

@@ -28,6 +28,7 @@ STATUS: dict[type[Fault], int] = {
     errors.TooLarge: 413,
     errors.UnsupportedMedia: 415,
     errors.QuotaExceeded: 429,
+    errors.InProgress: 409,
     Unavailable: 503,
     errors.SchemaOutdated: 503,
     errors.UnknownProfile: 422,

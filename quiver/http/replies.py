@@ -1,7 +1,7 @@
 """Requests that may come twice: with an Idempotency-Key the first answer is given again.
 
 After the IETF draft "The Idempotency-Key HTTP Header Field". A request that died half way is done anew: what it had
-registered is registered once, because an asset is called by its id or by its digest.
+registered is registered once, because an asset is called by its id or by its digest, and a job by the key.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Annotated
 from fastapi import Header, Response
 from pydantic import BaseModel
 
-from core.errors import Conflict
+from core.errors import Conflict, InProgress
 from quiver.http.access import Caller
 
-LEASE = timedelta(minutes=2)  # after which a request that was never answered may be done by another
+LEASE = timedelta(seconds=10)  # after which a request that was not answered may be done by another: twice is once
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -29,8 +29,8 @@ IdempotencyKey = Annotated[
 def once(
     caller: Caller, key: str | None, fingerprint: str, work: Callable[[], tuple[int, BaseModel]], *, scope: str
 ) -> Response:
-    """The answer of `work`, or the one it gave before. Raises Conflict when the key came with another request, or when
-    the first is still at work."""
+    """The answer of `work`, or the one it gave before. Raises Conflict when the key came with another request,
+    InProgress when the first is still at work."""
     if key is None:
         status, body = work()
         return _json(status, body.model_dump_json())
@@ -41,7 +41,7 @@ def once(
         if earlier.fingerprint != fingerprint:
             raise Conflict("that Idempotency-Key came with another request: use a new key for a new request")
         if earlier.status is None or earlier.body is None:
-            raise Conflict("a request with that Idempotency-Key is still being worked on: send it again in a moment")
+            raise InProgress
         return _json(earlier.status, earlier.body, replayed=True)
     try:
         status, body = work()

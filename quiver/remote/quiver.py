@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic, perf_counter, sleep
 from types import TracebackType
 from typing import Any, BinaryIO
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from core.desk import Refusal
 from core.errors import BadQuery, Refused, Unavailable
@@ -158,9 +158,9 @@ class RemoteQuiver(Asking):
                     collection, file=item.source, id=item.external_id, metadata=item.metadata, name=item.name
                 )
 
-    def bulk(self, collection: str, manifest: BinaryIO) -> JobStatus:
+    def bulk(self, collection: str, manifest: BinaryIO, *, key: str | None = None) -> JobStatus:
         """As `Quiver.bulk`: lines hold "text" or "url"."""
-        headers = {"Content-Type": "application/x-ndjson"}
+        headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": key or uuid4().hex}
         answer = self._wire.ask("POST", place_of(collection, "assets"), content=manifest.read(), headers=headers)
         return reading.job(answer.json()["job"])
 

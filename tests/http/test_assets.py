@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from time import sleep
 
 import httpx
 import pytest
 
 from core.records import State
+from core.runtime.wiring import Parts
 from quiver import Quiver
+from quiver.http import replies
 from tests.doubles import toy_parts
-from tests.httpd import client, found, png, serving, settled
+from tests.httpd import client, done, found, png, serving, settled
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 ASSETS = "/v1/collections/c/assets"
@@ -197,3 +201,24 @@ def test_what_is_sent_while_the_broker_is_down_is_kept(tmp_path: Path) -> None:
     with Quiver(later) as quiver:
         quiver.sweep()
         assert quiver.status("c")[0].counts[State.INDEXED] == 2
+
+
+def test_a_request_that_died_half_way_is_done_by_the_next_one_with_its_key(
+    parts: Parts, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill -9 between what it did and its answer."""
+    monkeypatch.setattr(replies, "LEASE", timedelta(seconds=0.2))
+    lines = json.dumps({"text": "red"})
+    headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": "k"}
+    with monkeypatch.context() as dying:
+        dying.setattr(type(parts.catalogue), "end_reply", lambda *_, **__: None)
+        first = http.post(ASSETS, content=lines, headers=headers).json()["job"]
+    busy = http.post(ASSETS, content=lines, headers=headers)
+    if busy.status_code == 409:
+        assert busy.json()["type"] == "urn:quiver:fault:InProgress"
+        assert (busy.json()["retryable"], busy.headers["retry-after"]) == (True, "1")
+        sleep(0.3)
+        busy = http.post(ASSETS, content=lines, headers=headers)
+    assert busy.json()["job"]["id"] == first["id"]
+    assert len(http.get("/v1/collections/c/jobs").json()) == 1
+    assert done(http, first["url"])["counts"]["indexed"] == 1

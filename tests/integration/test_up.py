@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -27,19 +28,19 @@ DEADLINE = 60.0  # seconds
 class Up:
     """`quiver up` on a fresh folder, and what it printed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, argv: Sequence[str] = UP, profile: str = "toy") -> None:
         self.data, self.log = folder / "data", folder / "log"
         self.port = free_port()
         self.env = {
             **os.environ,
             "QUIVER_DATA": str(self.data),
-            "QUIVER_PROFILE": "toy",
+            "QUIVER_PROFILE": profile,
             "QUIVER_SWEEP_SECONDS": "1",
             "QUIVER_METRICS_PORT": str(self.port),
             "QUIVER_PORT": str(self.port + 2),
         }
         self._out = self.log.open("w")
-        self.process = subprocess.Popen(UP, env=self.env, stdout=self._out, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(argv, env=self.env, stdout=self._out, stderr=subprocess.STDOUT)
         self.seen: set[int] = set()
 
     def wait_for(self, said: str) -> None:
@@ -187,3 +188,30 @@ def test_what_a_killed_group_left_running_is_not_doubled(up: Up) -> None:
     again = subprocess.run(UP, env=up.env, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert again.returncode == 4
     assert "Unavailable: a store runs here already" in again.stderr
+
+
+def test_several_api_processes_and_workers_share_one_folder_and_outlive_each_other() -> None:
+    argv = (sys.executable, "-c", "from quiver.cli.app import main; main()", "up", "--workers", "2", "--api", "2")
+    with tempfile.TemporaryDirectory(prefix="quiver-") as folder:
+        up = Up(Path(folder), argv, profile="packaged")
+        try:
+            up.wait_for("processes run")
+            listening = {pid for pid, command in up.processes().items() if "spawn_main" in command}
+            assert len(listening) == 2
+            with Quiver.connect(f"http://127.0.0.1:{up.port + 2}", patience=DEADLINE) as remote:
+                remote.create("c")
+
+                def add(number: int) -> None:
+                    if number == 40:
+                        os.kill(min(listening), signal.SIGKILL)
+                    remote.add("c", text=f"a photo of cat number {number}", id=f"t{number}")
+
+                with ThreadPoolExecutor(8) as pool:
+                    list(pool.map(add, range(80)))
+                remote.wait("c", timeout=DEADLINE)
+                assert remote.status("c")[0].counts["indexed"] == 80  # type: ignore[index]  # a state is a string
+                assert {hit.external_id for hit in remote.search("c", "cat", limit=100).hits} == {
+                    f"t{number}" for number in range(80)
+                }
+        finally:
+            up.close()
