@@ -56,10 +56,13 @@ def main() -> None:
     """The console script."""
     from quiver.cli import (  # noqa: F401  # each adds its commands
         assets,
+        collections,
         failures,
         ingest,
+        jobs,
         keys,
         mcp,
+        models,
         search,
         serve,
         store,
