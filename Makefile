@@ -27,6 +27,7 @@ bench: $(STAMP) ## figures of docs/benchmarks.md
 	$(RUN) -m benchmarks.pipeline
 	$(RUN) -m benchmarks.search
 	$(RUN) -m benchmarks.worker
+	$(RUN) -m benchmarks.http
 	$(RUN) -m benchmarks.page
 
 eval: $(STAMP) ## figures of docs/quality.md

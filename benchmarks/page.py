@@ -72,10 +72,46 @@ def worker(said: dict[str, Any]) -> str:
 """ + table(said["table"])
 
 
+def http(said: dict[str, Any]) -> str:
+    """The API under load, and while its worker is killed."""
+    steady, killed = said["steady"], said["killed"]
+    rows: dict[str, object] = {
+        "a search while nothing else is asked, p50": f"{said['alone_ms']:.0f} ms",
+        "**requests together**": f"**{steady['per_s']:.0f}/s**",
+    }
+    for kind, one in sorted(steady["requests"].items()):
+        rows[f"{kind}, p50 and p99"] = f"{one['per_s']:.1f}/s, {one['p50_ms']:.0f} ms, {one['p99_ms']:.0f} ms"
+    rows["errors"] = f"{steady['errors']} of {sum(one['requests'] for one in steady['requests'].values()):,}"
+    rows["longest that an asset waited to be indexed"] = f"{steady['lag']['most_s']:.1f} s"
+    for name, at in steady["rss_mib"].items():
+        held = f"{at['start']:.0f}, {at['middle']:.0f}, {at['end']:.0f} MiB"
+        rows[f"{name}: memory at start, middle and end; cores"] = f"{held}; {steady['cores'][name]:.2f}"
+    rows["cores that others used meanwhile"] = f"{steady['cores_of_others']:.2f}"
+    rows["**worker killed twice: errors**"] = f"**{killed['errors']}**"
+    rows["worker killed twice: requests together"] = f"{killed['per_s']:.0f}/s"
+    rows["worker killed twice: longest that an asset waited"] = f"{killed['lag']['most_s']:.0f} s"
+    rows["worker killed twice: until all was indexed, after the end"] = f"{killed['lag']['after_s']:.0f} s"
+    rows["assets accepted in both; lost, doubled"] = f"{steady['accepted'] + killed['accepted']:,}; {_lost(said)}"
+    return f"""
+## The HTTP API under load
+
+`python -m benchmarks.http`: `quiver up` with one worker and one process of the API, profile `packaged`, {said["cores"]}
+cores, {said["texts"]:,} texts and {said["photos"]} photos of 320x240. {said["clients"]} clients on the same machine ask
+again as soon as they were answered, for {steady["seconds"]} s: 80 % searches, a third of them filtered, 15 % texts,
+3 % pictures, 2 % status; so the latencies are those of a machine with nothing left to give. Then the same for
+{killed["seconds"]} s while the worker is killed twice; what it held is found by the sweep of the clock.
+
+""" + table(rows)
+
+
+def _lost(said: dict[str, Any]) -> str:
+    return "none" if all(said[name]["lost"]["ok"] for name in ("steady", "killed")) else "**some**"
+
+
 def main() -> None:
     """Write the page."""
     parts = [HEAD]
-    for name, write in (("pipeline", pipeline), ("search", search), ("worker", worker)):
+    for name, write in (("pipeline", pipeline), ("search", search), ("worker", worker), ("http", http)):
         if (said := read(name)) is not None:
             parts.append(write(said))
     PAGE.write_text("".join(parts), encoding="utf-8")
