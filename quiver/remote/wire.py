@@ -28,8 +28,10 @@ class Wire:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
             self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, transport=transport)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as exc:
+        except (httpx.InvalidURL, ValueError) as exc:
             raise Misconfigured(f"{url!r} is no address of a server ({exc}): write http://HOST:8080") from exc
+        if self._http.base_url.scheme not in ("http", "https") or not self._http.base_url.host:
+            raise Misconfigured(f"{url!r} is no address of a server: write http://HOST:8080")
         self._patience = patience
 
     def close(self) -> None:
