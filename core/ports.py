@@ -219,8 +219,9 @@ class Catalogue(Desk, Protocol):
         kind: str | None = None,
         before: datetime | None = None,
         limit: int = 100,
+        asset: AssetId | None = None,
     ) -> list[Failure]:
-        """Those of present generations, newest first; of one kind, or last tried before a moment."""
+        """Those of present generations, newest first; of one kind, of one asset, or last tried before a moment."""
         ...
 
     def forgive(self, tenant: Tenant, collection: str, ids: Sequence[AssetId] | None = None) -> int:

@@ -43,11 +43,11 @@ class Keeping(Base):
         """One asset by id or external id. Raises NoSuchAsset."""
         kept = self._collection(collection)
         asset = self._asset(kept, key)
-        failed = self._parts.catalogue.failures(self._tenant, kept.name, limit=100_000)
+        failed = self._parts.catalogue.failures(self._tenant, kept.name, asset=asset.id)
         return AssetView(
             asset=asset,
             state=self._parts.catalogue.state(asset),
-            failure=next((one for one in failed if one.asset_id == asset.id), None),
+            failure=failed[0] if failed else None,
             path=self._parts.blobs.path(asset.digest),
         )
 

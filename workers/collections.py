@@ -43,11 +43,16 @@ def visible(parts: Parts, owner: Tenant | None) -> list[Collection]:
 
 def find(parts: Parts, owner: Tenant | None, label: str) -> Collection:
     """The collection that a tenant means. Raises NoSuchCollection, listing those it sees."""
-    names = {each.name if owner is None else label_of(each.name): each for each in visible(parts, owner)}
-    if label not in names:
-        known = ", ".join(names) or "none"
-        raise NoSuchCollection(f"there is no collection {label!r}; there is: {known}. Ingesting into it makes one")
-    return names[label]
+    for key in dict.fromkeys((label + mark(owner), label)):
+        try:
+            if owner is None or "." not in label:
+                return parts.catalogue.collection(key)
+        except NoSuchCollection:
+            continue
+    known = ", ".join(each.name if owner is None else label_of(each.name) for each in visible(parts, owner))
+    raise NoSuchCollection(
+        f"there is no collection {label!r}; there is: {known or 'none'}. Ingesting into it makes one"
+    )
 
 
 def ensure(

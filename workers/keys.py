@@ -57,7 +57,7 @@ def issue(
 
     `operator` says that who runs the installation asks, at the command line: only then may the key have the role
     operator, or a larger quota than the key it is made with (`by`) or the settings. What `quota` leaves open is as `by`
-    has it. Raises BadQuery, Forbidden.
+    has it, and no key outlives the one that it was made with. Raises BadQuery, Forbidden.
     """
     kept = tenant_named(tenant)
     if not name.isprintable() or not name.strip() or len(name) > LONGEST_NAME:
@@ -73,6 +73,7 @@ def issue(
     if lifetime is not None and not NONE < lifetime <= LONGEST:
         raise BadQuery(f"a key lives for more than no time and at most {LONGEST.days} days, or without limit")
     now = datetime.now(UTC)
+    ends = [each for each in (now + lifetime if lifetime else None, by.expires_at if by else None) if each]
     made = ApiKey(
         id=_new_id(),
         tenant=kept,
@@ -80,7 +81,7 @@ def issue(
         roles=chosen,
         quota=quota,
         created_at=now,
-        expires_at=None if lifetime is None else now + lifetime,
+        expires_at=min(ends, default=None),  # a key outlives none that it was made with
     )
     return _kept(parts, made)
 

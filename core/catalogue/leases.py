@@ -218,7 +218,13 @@ def quarantine(conn: Connection, attempts: int) -> list[AssetId]:
 
 
 def failed(
-    conn: Connection, tenant: Tenant, collection: str, kind: str | None, before: datetime | None, limit: int
+    conn: Connection,
+    tenant: Tenant,
+    collection: str,
+    kind: str | None,
+    before: datetime | None,
+    limit: int,
+    asset: AssetId | None = None,
 ) -> list[Failure]:
     """Port: `Catalogue.failures`."""
     query = (
@@ -232,6 +238,8 @@ def failed(
         query = query.where(failures.c.kind == kind)
     if before is not None:
         query = query.where(failures.c.at < before)
+    if asset is not None:
+        query = query.where(failures.c.asset_id == asset)
     return [rows.failure(row) for row in conn.execute(query)]
 
 

@@ -165,10 +165,11 @@ class SqlCatalogue(SqlDesk):
         kind: str | None = None,
         before: datetime | None = None,
         limit: int = 100,
+        asset: AssetId | None = None,
     ) -> list[Failure]:
         """Port."""
         with reading(self.engine) as conn:
-            return leases.failed(conn, tenant, collection, kind, before, limit)
+            return leases.failed(conn, tenant, collection, kind, before, limit, asset)
 
     def forgive(self, tenant: Tenant, collection: str, ids: Sequence[AssetId] | None = None) -> int:
         """Port."""

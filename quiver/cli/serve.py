@@ -49,6 +49,7 @@ def serve(
             host=settings.host,
             port=settings.port,
             workers=processes,
+            http="quiver.cli.listener:Listener",
             log_config=None,
             access_log=False,
             server_header=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from workers.collections import mark
 from workers.fetching import may_fetch
 from workers.keys import charge, check
 
+PROXIED = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")  # headers that proxies add
 bearer = HTTPBearer(auto_error=False, description="An API key: `quiver keys create`")
 header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, for clients that cannot send a bearer")
 
@@ -68,7 +70,7 @@ def identify(
     parts: Parts = request.app.state.parts
     woken: Callable[[], None] | None = request.app.state.woken
     token = bearer.credentials if bearer else header
-    if token is None:
+    if not token:
         _keyless(request, parts)
         tenant = Tenant(parts.settings.tenant)
         return Caller(Quiver(parts, woken=woken), parts, tenant, None)
@@ -78,19 +80,40 @@ def identify(
     return Caller(quiver, parts, key.tenant, key)
 
 
+def vouched(request: Request) -> None:
+    """Nothing, when the request has a credential that is good. Raises Unauthorized, Forbidden."""
+    parts: Parts = request.app.state.parts
+    scheme, _, credentials = (request.headers.get("authorization") or "").partition(" ")
+    token = credentials if scheme.lower() == "bearer" else request.headers.get("x-api-key")
+    if token:
+        check(parts, token)
+    else:
+        _keyless(request, parts)
+
+
 def _keyless(request: Request, parts: Parts) -> None:
     """Without a key only a person on this machine is served, and only until the first key is made."""
     if not request.app.state.keyless or parts.catalogue.keyed():
         raise Unauthorized
     # A page of the web that is open in a browser here can send requests here: by a name that it had resolve to this
     # machine, or as a form. Neither is this person.
-    host = (request.headers.get("host") or "").rpartition(":")[0] or request.headers.get("host", "")
+    host = _name(request.headers.get("host", ""))
+    if proxied := [name for name in PROXIED if name in request.headers]:
+        raise Forbidden(f"a proxy passed this on ({proxied[0]}): who comes that way needs an API key")
     if not is_loopback(host):
         raise Forbidden(
             f"without an API key only localhost is served, not {host!r}: make a key with `quiver keys create`"
         )
-    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    origin = request.headers.get("origin", "")
+    foreign = origin not in ("", "null") and not is_loopback(_name(origin.partition("://")[2]))
+    if foreign or origin == "null" or request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         raise Forbidden("a page of another site may not ask without an API key")
+
+
+def _name(said: str) -> str:
+    """The host of HOST or HOST:PORT, an IPv6 address without its brackets."""
+    bracketed = re.fullmatch(r"\[([^\]]*)\](:\d+)?", said)
+    return bracketed[1] if bracketed else said.rpartition(":")[0] or said
 
 
 def having(role: Role) -> Any:

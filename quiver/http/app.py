@@ -22,7 +22,7 @@ from core.runtime import metrics, traces
 from core.runtime.logs import bound, configure
 from core.runtime.wiring import Parts, open_parts
 from quiver.http import admin, assets, collections, errors, health, jobs, search
-from quiver.http.access import is_loopback
+from quiver.http.access import is_loopback, vouched
 from quiver.http.bodies import Bodies
 from workers.figures import expose
 from workers.service import serve
@@ -68,7 +68,9 @@ def make_app(parts: Parts | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)
-    app.add_middleware(Bodies, max_bytes=parts.settings.max_bytes, max_bulk_bytes=parts.settings.max_bulk_bytes)
+    app.add_middleware(
+        Bodies, max_bytes=parts.settings.max_bytes, max_bulk_bytes=parts.settings.max_bulk_bytes, vouched=vouched
+    )
     app.add_middleware(Watched)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI's documentation has it
     return app

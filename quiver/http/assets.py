@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
-from core.errors import NoSuchAsset
+from core.errors import NoSuchAsset, TooLarge
 from quiver.http.access import Reader, Writer
 from quiver.http.bodies import LINES, Sent, received
 from quiver.http.replies import IdempotencyKey, once
@@ -17,7 +18,7 @@ from quiver.http.schemas import Keys, Label, NewAsset, Page
 from quiver.http.views import Accepted, AddedOut, AssetOut, AssetsPage, JobOut, RefusedOut, RemovedOut
 
 router = APIRouter(prefix="/v1/collections/{collection}/assets", tags=["assets"])
-PRIVATE = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+PRIVATE = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
 FORM = {
     "type": "object",
     "required": ["file"],
@@ -61,6 +62,11 @@ def add(
             return 202, Accepted(job=JobOut.of(caller.quiver.bulk(collection, sent.manifest, key=idempotency_key)))
         if sent.asset is not None:
             said = sent.asset
+            most = caller.parts.settings.max_metadata_bytes
+            if len(json.dumps(said.metadata)) > 6 * most:  # as an escape takes six bytes: looked at before all else
+                raise TooLarge(
+                    f"the metadata is far over {most:,} bytes: send less, or raise QUIVER_MAX_METADATA_BYTES"
+                )
             one = caller.quiver.add(collection, text=said.text, url=said.url, id=said.id, metadata=said.metadata)
             return 202, Accepted(assets=[AddedOut.of(collection, one)])
         added, refused = caller.quiver.add_files(collection, sent.files)
@@ -113,12 +119,17 @@ def delete(collection: Label, asset: UUID, caller: Writer) -> None:
 
 
 @router.get("/{asset}/content", response_class=FileResponse)
-def content(collection: Label, asset: UUID, caller: Reader) -> Response:
+def content(
+    collection: Label, asset: UUID, caller: Reader, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
     """The original bytes; ranges are answered. Never shown as a page: what somebody sent may be a program."""
     there, place = caller.quiver.place(collection, asset)
     headers = {**PRIVATE, "Content-Security-Policy": "sandbox", "ETag": f'"{there.asset.digest}"'}
+    if if_none_match == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
     name = there.asset.external_id.rpartition("/")[2] or str(asset)
     if place is None:
+        headers["Content-Disposition"] = "attachment"
         return Response(caller.quiver.content(collection, asset), media_type=there.asset.media_type, headers=headers)
     return FileResponse(place, media_type=there.asset.media_type, filename=name, headers=headers)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -22,7 +23,8 @@ from ingest.sources.upload import Upload
 from quiver.http.schemas import NewAsset
 from workers.intake import LONGEST_ID
 
-JSON_BYTES = 32 << 20  # of a JSON body, pictures in base64 included
+JSON_BYTES = 16 << 20  # of a JSON body, pictures in base64 included
+FREE = 64 << 10  # bytes that are read before it is known who sends them
 SLACK = 1 << 20  # of a form beyond its file
 FILES = 100  # of a form
 PATIENCE = 20.0  # seconds for the next piece of a body
@@ -31,10 +33,17 @@ LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "app
 
 
 class Bodies:
-    """Middleware: counts a body while it comes, and waits for no piece of it longer than PATIENCE."""
+    """Middleware: counts a body while it comes, and waits for no piece of it longer than PATIENCE.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, max_bulk_bytes: int) -> None:
+    A framework reads a body before it looks at who sends it: so beyond FREE bytes the sender is looked at here.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, max_bytes: int, max_bulk_bytes: int, vouched: Callable[[Request], None]
+    ) -> None:
+        """`vouched` raises when the request has no credential that is good."""
         self._app = app
+        self._vouched = vouched
         self._most = {"multipart/form-data": max_bytes + SLACK, **dict.fromkeys(LINES, max_bulk_bytes)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,12 +54,16 @@ class Bodies:
         said = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         most = self._most.get(said.get("content-type", "").partition(";")[0].strip().lower(), JSON_BYTES)
         length = said.get("content-length", "")
-        declared, read, ended = int(length) if length.isdigit() else 0, 0, False
+        declared = int(length) if length.isdigit() else 0
+        read, ended, known = 0, False, False
 
         async def counted() -> Message:
-            nonlocal read, ended
+            nonlocal read, ended, known
             if ended:
                 return await receive()  # that the client has gone, perhaps hours later
+            if not known and max(declared, read) > FREE:
+                await run_in_threadpool(self._vouched, Request(scope))
+                known = True
             if declared > most:
                 raise TooLarge(f"the body is of {declared:,} bytes, but at most {most:,} are taken: send less at once")
             try:
@@ -83,13 +96,13 @@ async def received(request: Request) -> AsyncIterator[Sent]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == "application/json":
-            yield await _json(request)
+            yield _marked(await _json(request), kind)
         elif kind in LINES:
             with tempfile.SpooledTemporaryFile(SPOOL) as spool:
-                yield await _manifest(request, spool)  # type: ignore[arg-type]  # it is one, but for its declared base
+                yield _marked(await _manifest(request, spool), kind)  # type: ignore[arg-type]  # it is one, but for its declared base
         elif kind == "multipart/form-data":
             async with request.form(max_files=FILES, max_fields=2 * FILES, max_part_size=SLACK) as form:
-                yield _form(list(form.multi_items()))
+                yield _marked(await run_in_threadpool(_form, list(form.multi_items())), kind)
         else:
             raise UnsupportedMedia(
                 f"a body of {kind or 'no type'} is not taken: send application/json, multipart/form-data or {LINES[0]}"
@@ -98,6 +111,12 @@ async def received(request: Request) -> AsyncIterator[Sent]:
         raise BadQuery(f"the form cannot be read: {exc.detail}") from exc
     except ClientDisconnect:
         raise Unavailable("the body ended too early: send it again") from None
+
+
+def _marked(sent: Sent, kind: str) -> Sent:
+    """The same bytes as something else are another request."""
+    sent.fingerprint = f"{kind} {sent.fingerprint}"
+    return sent
 
 
 async def _json(request: Request) -> Sent:
@@ -147,7 +166,11 @@ def _form(items: list[tuple[str, UploadFile | str]]) -> Sent:
             hashed.update(piece)
         each.file.seek(0)
         uploads.append(Upload(said.get("id") or name, each.file, name, metadata))
-    return Sent(files=uploads, size=sum(each.size or 0 for each in files), fingerprint=hashed.hexdigest())
+    return Sent(
+        files=uploads,
+        size=sum(each.size or 0 for each in files) + len(said.get("metadata", "")) * len(files),
+        fingerprint=hashed.hexdigest(),
+    )
 
 
 def _metadata(said: str) -> Mapping[str, Any]:

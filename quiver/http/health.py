@@ -25,8 +25,9 @@ class Ready(BaseModel):
 
 
 @router.get("/livez")
-def live() -> dict[str, bool]:
-    """That this process answers. It looks at nothing else: a database that is down is no reason to restart it."""
+async def live() -> dict[str, bool]:
+    """That this process answers. It looks at nothing else: a database that is down is no reason to restart it,
+    nor are requests that take all the threads."""
     return {"live": True}
 
 

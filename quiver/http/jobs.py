@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Annotated
 from uuid import UUID
 
@@ -11,14 +13,17 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from core.errors import Fault
-from quiver.http.access import Caller, Reader
+from core.errors import Fault, Overloaded
+from quiver.http.access import Caller, Reader, vouched
 from quiver.http.schemas import Label, Page
 from quiver.http.views import JobOut, RefusedOut
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
-EVERY = 0.5  # seconds between events
-SILENCE = 30  # looks without news after which a comment keeps the connection open
+EVERY, LONGEST = 0.5, 5.0  # seconds between looks, at first and at most
+LASTS = 600.0  # seconds of a stream; then a client asks again
+STREAMS, ALL_STREAMS = 10, 100  # that are open at once, of a tenant and of a process
+_open: Counter[str] = Counter()  # by tenant
+SILENCE = 3  # looks without news after which a comment keeps the connection open
 
 
 @router.get("/collections/{collection}/jobs")
@@ -53,22 +58,40 @@ def refusals(
 def events(job: UUID, caller: Reader, request: Request) -> StreamingResponse:
     """The job's status as server-sent events, one whenever it changes; the stream ends when the job is done."""
     first = JobOut.of(caller.quiver.job(job))  # a job that is not there is answered as such
-    return StreamingResponse(_events(caller, job, first, request), media_type="text/event-stream")
+    who = str(caller.tenant)
+    if _open[who] >= STREAMS or _open.total() >= ALL_STREAMS:
+        fault = Overloaded("as many streams of events are open as there may be: ask for the status instead")
+        fault.retry_after = LONGEST
+        raise fault
+    return StreamingResponse(_counted(who, _events(caller, job, first, request)), media_type="text/event-stream")
+
+
+async def _counted(who: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
+    _open[who] += 1
+    try:
+        async for event in events:
+            yield event
+    finally:
+        _open[who] -= 1
+        if not _open[who]:
+            del _open[who]
 
 
 async def _events(caller: Caller, job: UUID, now: JobOut, request: Request) -> AsyncIterator[str]:
-    said, silent = "", 0
+    said, silent, pause, until = "", 0, EVERY, monotonic() + LASTS
     while True:
         news = now.model_dump_json(exclude={"oldest_seconds"})
         if news != said:
-            said, silent = news, 0
+            said, silent, pause = news, 0, EVERY
             yield f"event: status\ndata: {now.model_dump_json()}\n\n"
         elif (silent := silent + 1) % SILENCE == 0:
             yield ": still here\n\n"
-        if now.done or await request.is_disconnected():
+        if now.done or monotonic() > until or await request.is_disconnected():
             return
-        await asyncio.sleep(EVERY)
+        await asyncio.sleep(pause)
+        pause = min(LONGEST, pause * 1.2)  # a job without news is asked after less often
         try:
+            await run_in_threadpool(vouched, request)  # its key may have ended meanwhile
             now = JobOut.of(await run_in_threadpool(caller.quiver.job, job))
         except Fault as fault:
             yield f"event: fault\ndata: {fault.kind}\n\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from core.desk import Quota, Role
 from core.fields import FieldType
@@ -12,6 +12,9 @@ from core.types import Modality
 from retrieval.request import MAX_LIMIT
 
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+MOST_CHARS = 100_000  # of a text that is embedded whole
+MOST_NAMES = 50  # of a body: far more than any has
+Said = Annotated[str, Field(max_length=MOST_CHARS)]
 Page = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -20,11 +23,20 @@ class In(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, said: Any) -> Any:
+        if isinstance(said, dict) and len(said) > MOST_NAMES:
+            raise ValueError(f"it has {len(said):,} names, but knows {', '.join(cls.model_fields)}")
+        return said
+
 
 class NewCollection(In):
     """What a collection declares."""
 
-    fields: dict[str, FieldType] = Field(default={}, description="Metadata fields that filters may name")
+    fields: dict[str, FieldType] = Field(
+        default={}, max_length=200, description="Metadata fields that filters may name"
+    )
     profile: str | None = Field(default=None, description="Encoders; without it the default ones", max_length=255)
 
 
@@ -107,13 +119,13 @@ class Picture(In):
 class Words(In):
     """A text."""
 
-    text: str
+    text: str = Field(max_length=MOST_CHARS)
 
 
 class EmbeddingsQuery(BaseModel):
     """As OpenAI's /v1/embeddings; inputs may also be `{"text": ...}` or `{"image": base64}`."""
 
-    input: str | list[str | Words | Picture]
+    input: Said | Annotated[list[Said | Words | Picture], Field(max_length=2048)]
     model: str | None = Field(default=None, max_length=255, description="PROFILE or PROFILE#SPACE")
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
@@ -123,7 +135,7 @@ class RerankQuery(BaseModel):
     """As Cohere's and Jina's /v1/rerank; documents may also be `{"text": ...}` or `{"image": base64}`."""
 
     query: str = Field(max_length=100_000)
-    documents: list[str | Words | Picture] = Field(min_length=1, max_length=1000)
+    documents: list[Said | Words | Picture] = Field(min_length=1, max_length=1000)
     model: str | None = Field(default=None, max_length=255)
     top_n: int | None = Field(default=None, ge=1)
     return_documents: bool = False

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import BoundedSemaphore
 from typing import Any
 from uuid import uuid4
 
@@ -12,14 +15,18 @@ import numpy as np
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from core.errors import BadQuery
+from core.errors import BadQuery, Overloaded
 from core.filters import words
-from quiver.http.access import Reader
+from quiver.http.access import Caller, Reader
 from quiver.http.schemas import EmbeddingsQuery, Label, Picture, RerankQuery, SearchQuery, Words
 from quiver.http.views import AnswerOut
+from retrieval.request import Answer
 
 router = APIRouter(prefix="/v1")
-MOST_INPUTS = 2048
+PLACES = 32  # requests that use the models at once: of 40 threads
+PICTURES = 16  # of one request
+CHARS = 8192  # of text that cost as much as a query
+_places = BoundedSemaphore(PLACES)
 
 
 class EmbeddingOut(BaseModel):
@@ -67,7 +74,12 @@ class RerankOut(BaseModel):
 def search(collection: Label, query: SearchQuery, caller: Reader) -> AnswerOut:
     """Find assets by words, by a picture, or by their likeness to another."""
     caller.charge(queries=1)
-    answer = caller.quiver.search(
+    with admitted():
+        return AnswerOut.of(_answered(collection, query, caller))
+
+
+def _answered(collection: str, query: SearchQuery, caller: Caller) -> Answer:
+    return caller.quiver.search(
         collection,
         query.text,
         image=_picture(query.image) if query.image is not None else None,
@@ -77,15 +89,16 @@ def search(collection: Label, query: SearchQuery, caller: Reader) -> AnswerOut:
         limit=query.limit,
         exact=query.exact,
     )
-    return AnswerOut.of(answer)
 
 
 @router.post("/embeddings", tags=["models"])
 def embeddings(query: EmbeddingsQuery, caller: Reader) -> EmbeddingsOut:
     """Vectors of texts and pictures, as OpenAI's clients ask for them."""
     inputs = [query.input] if isinstance(query.input, str) else query.input
-    caller.charge(queries=1)
-    made = caller.quiver.embed([_content(one) for one in inputs], model=caller.profile(query.model or None))
+    caller.charge(queries=_cost(inputs))
+    model = caller.profile(query.model or None)
+    with admitted():
+        made = caller.quiver.embed([_content(one) for one in inputs], model=model)
     if query.dimensions not in (None, made.vectors.shape[1]):
         raise BadQuery(f"{made.model} makes vectors of {made.vectors.shape[1]} dimensions: leave `dimensions` out")
     data = [EmbeddingOut(index=i, embedding=_spelt(row, query.encoding_format)) for i, row in enumerate(made.vectors)]
@@ -95,9 +108,10 @@ def embeddings(query: EmbeddingsQuery, caller: Reader) -> EmbeddingsOut:
 @router.post("/rerank", tags=["models"])
 def rerank(query: RerankQuery, caller: Reader) -> RerankOut:
     """Documents by their likeness to a query: the cosine in a space that embeds both."""
-    caller.charge(queries=1)
-    documents = [_content(one) for one in query.documents]
-    ranked = caller.quiver.rerank(query.query, documents, model=caller.profile(query.model or None))
+    caller.charge(queries=_cost(query.documents))
+    model = caller.profile(query.model or None)
+    with admitted():
+        ranked = caller.quiver.rerank(_worded(query.query), [_content(one) for one in query.documents], model=model)
     results = [
         RankedOut(
             index=at,
@@ -123,11 +137,47 @@ def _picture(said: str) -> bytes:
 def _content(one: str | Words | Picture) -> str | bytes:
     match one:
         case Words(text=text):
-            return text
+            return _worded(text)
         case Picture(image=image):
             return _picture(image)
         case str():
-            return one
+            return _worded(one)
+
+
+def _worded(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise BadQuery("half of a surrogate pair (\\ud800 to \\udfff) is no character") from exc
+    return text
+
+
+def _cost(inputs: Sequence[str | Words | Picture]) -> int:
+    """What a request costs, in queries: one, or as many as its texts hold CHARS, and PICTURE for each picture.
+
+    Raises BadQuery for more pictures than are decoded at once.
+    """
+    pictures = sum(isinstance(one, Picture) for one in inputs)
+    if pictures > PICTURES:
+        raise BadQuery(f"{pictures} pictures: send at most {PICTURES} at once")
+    chars = sum(len(one.text if isinstance(one, Words) else one) for one in inputs if not isinstance(one, Picture))
+    return max(1, math.ceil(chars / CHARS) + pictures)
+
+
+@contextmanager
+def admitted() -> Iterator[None]:
+    """A place among the requests that use the models; there are fewer than threads, so that others are served, too.
+
+    Raises Overloaded when none is free.
+    """
+    if not _places.acquire(blocking=False):
+        fault = Overloaded("as many searches run as there are places for: send it again in a moment")
+        fault.retry_after = 1.0
+        raise fault
+    try:
+        yield
+    finally:
+        _places.release()
 
 
 def _shown(one: str | Words | Picture) -> dict[str, Any]:

@@ -67,6 +67,9 @@ def test_bytes_come_back_whole_in_ranges_and_never_as_a_page(http: httpx.Client)
     assert (part.status_code, part.content) == (206, said[10:20])
     assert part.headers["content-range"] == f"bytes 10-19/{len(said)}"
     assert http.get(f"{added['url']}/content", headers={"Range": "bytes=999999-"}).status_code == 416
+    assert whole.headers["cache-control"] == "private, no-cache"
+    same = http.get(f"{added['url']}/content", headers={"If-None-Match": whole.headers["etag"]})
+    assert (same.status_code, same.content) == (304, b"")
     assert whole.headers["etag"] == f'"{hashlib.sha256(said).hexdigest()}"'
 
 

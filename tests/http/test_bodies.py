@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
 
@@ -13,9 +15,9 @@ import httpx
 import pytest
 
 from core.runtime.wiring import Parts
-from quiver.http import bodies
+from quiver.http import bodies, jobs, search
 from tests.doubles import toy_parts
-from tests.httpd import client, png, serving
+from tests.httpd import client, key_for, png, serving
 
 ASSETS = "/v1/collections/c/assets"
 MOST = 200_000  # bytes
@@ -112,6 +114,50 @@ def test_a_client_that_trickles_is_cut_off_and_others_are_served_meanwhile(
         assert asked > 0
         assert all(b"503" in each.split(b"\r\n")[0] for each in said)
         assert len(said) == 60
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_hardly_anything_is_read_from_who_has_no_key(parts: Parts, base: str, declared: bool) -> None:
+    key_for(parts, "ann")
+    body = b'{"text":[' + b"{}," * (bodies.FREE * 8)
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer qv_abcdefghijkl_x"}
+    with client(base) as http:
+        content = body if declared else iter([body[at : at + 4096] for at in range(0, len(body), 4096)])
+        answer = http.post("/v1/collections/c/search", content=content, headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (401, "urn:quiver:fault:Unauthorized")
+
+
+def test_a_body_of_countless_names_is_refused_by_their_number(http: httpx.Client) -> None:
+    body = {str(n): 1 for n in range(100_000)}
+    for path in ("/v1/collections/c/search", ASSETS):
+        began = time.monotonic()
+        answer = http.post(path, json=body)
+        assert (answer.status_code, time.monotonic() - began < 5) == (422, True)
+        assert "100,000 names" in answer.text
+        assert len(answer.content) < 5000
+
+
+def test_it_is_alive_while_every_place_for_searches_is_taken(parts: Parts, http: httpx.Client) -> None:
+    http.put("/v1/collections/c").raise_for_status()
+    with ExitStack() as taken:
+        for _ in range(search.PLACES):
+            taken.enter_context(search.admitted())
+        refused = http.post("/v1/collections/c/search", json={"text": "red"})
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:quiver:fault:Overloaded")
+        assert refused.headers["retry-after"] == "1"
+        assert http.get("/livez").status_code == http.get("/v1/collections").status_code == 200
+    assert http.post("/v1/collections/c/search", json={"text": "red"}).status_code == 200
+
+
+def test_streams_of_events_are_limited(parts: Parts, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with client(base, key_for(parts, "ann")) as http:
+        headers = {"Content-Type": "application/x-ndjson"}
+        job = http.post(ASSETS, content=json.dumps({"text": "red"}), headers=headers).json()["job"]
+        assert http.get(f"{job['url']}/events").status_code == 200
+        assert "ann" not in jobs._open, "one that ended is not counted"
+        monkeypatch.setitem(jobs._open, "ann", jobs.STREAMS)
+        refused = http.get(f"{job['url']}/events")
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:quiver:fault:Overloaded")
 
 
 def test_a_client_that_goes_away_half_way_leaves_nothing(parts: Parts, base: str, http: httpx.Client) -> None:

@@ -14,6 +14,7 @@ import pytest
 from core.runtime.wiring import Parts
 from tests.httpd import found, key_for, png, settled
 
+JSON = {"Content-Type": "application/json"}
 SEARCH = "/v1/collections/c/search"
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -127,6 +128,14 @@ BAD_MODELS: list[tuple[Callable[[httpx.Client], httpx.Response], int, str]] = [
     (lambda h: h.post("/v1/embeddings", json={"input": "a", "model": "toy#nothing"}), 422, "NoSpaceFor"),
     (lambda h: h.post("/v1/embeddings", json={"input": "a", "model": "toy#words"}), 422, "NoSpaceFor"),
     (lambda h: h.post("/v1/rerank", json={"query": "a", "documents": []}), 422, "BadQuery"),
+    (
+        lambda h: h.post("/v1/rerank", content=b'{"query": "a", "documents": ["\\ud800"]}', headers=JSON),
+        422,
+        "BadQuery",
+    ),
+    (lambda h: h.post("/v1/embeddings", content=b'{"input": ["\\ud800"]}', headers=JSON), 422, "BadQuery"),
+    (lambda h: h.post("/v1/embeddings", json={"input": ["a" * 100_001]}), 422, "BadQuery"),
+    (lambda h: h.post("/v1/embeddings", json={"input": [{"image": "AAAA"}] * 17}), 422, "BadQuery"),
     (lambda h: h.post("/v1/rerank", json={"query": "", "documents": ["a"]}), 422, "BadQuery"),
     (lambda h: h.put("/v1/collections/x", json={"profile": "clip:/etc"}), 403, "Forbidden"),
     (lambda h: h.put("/v1/collections/x", json={"fields": {"a": "colour"}}), 422, "BadQuery"),

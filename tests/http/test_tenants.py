@@ -183,7 +183,18 @@ def test_a_role_may_do_what_it_says_and_no_more(parts: Parts, base: str, role: R
 def test_without_a_key_this_machine_is_served_until_the_first_key_is_made(parts: Parts, base: str) -> None:
     with client(base) as http:
         assert http.get("/v1/collections").status_code == 200
-        for evil in ({"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        evils: list[dict[str, str]] = [
+            {"Host": "evil.example"},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Origin": "http://evil.example"},
+            {"Origin": "null"},
+            {"X-Forwarded-For": "203.0.113.9"},
+            {"Forwarded": "for=203.0.113.9"},
+            {"Via": "1.1 proxy"},
+        ]
+        for host in ("localhost", "localhost:1", "127.0.0.1", "[::1]", "[::1]:80"):
+            assert http.get("/v1/collections", headers={"Host": host, "Origin": f"http://{host}"}).status_code == 200
+        for evil in evils:
             assert http.get("/v1/collections", headers=evil).status_code == 403
         key = key_for(parts, "ann")
         refused = http.get("/v1/collections")

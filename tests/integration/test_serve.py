@@ -133,6 +133,16 @@ def test_what_cannot_be_is_said_before_it_listens(
     assert "Misconfigured" in refused.stderr
 
 
+def test_a_connection_that_says_nothing_is_closed(tmp_path: Path) -> None:
+    port = free_port()
+    with served(tmp_path / "data", port), socket.create_connection(("127.0.0.1", port)) as silent:
+        silent.settimeout(30)
+        assert silent.recv(1) == b""
+        with client(f"http://127.0.0.1:{port}") as http:
+            sleep(1)
+            assert http.get("/livez").status_code == 200
+
+
 def test_readiness_names_what_is_wrong_and_liveness_does_not_care(tmp_path: Path) -> None:
     port = free_port()
     env = {"QUIVER_STORE": "process", "QUIVER_BROKER_URL": "redis://127.0.0.1:1/0"}
