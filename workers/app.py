@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from typing import Any
 
 from celery import Celery
@@ -21,8 +22,10 @@ LONGEST = 3600  # seconds: no task takes longer
 VISIBLE = 2 * LONGEST  # seconds after which Redis hands an unacknowledged message to another worker
 
 
+@lru_cache(maxsize=4)
 def make_app(settings: Settings) -> Celery:
-    """An application on the broker that is set. Raises Misconfigured when none is."""
+    """The application on the broker that is set: one a process, because every new one adds producers to the pool that
+    all of them share, and they are never let go of. Raises Misconfigured when no broker is set."""
     if settings.broker_url is None:
         raise Misconfigured("workers need a broker: set QUIVER_BROKER_URL=redis://HOST:6379/0")
     url = settings.broker_url.get_secret_value()

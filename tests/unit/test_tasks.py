@@ -67,3 +67,13 @@ def test_messages_are_json_and_are_acknowledged_after_their_work(parts: Parts) -
     assert said.result_backend_transport_options["visibility_timeout"] == said.visibility_timeout
     assert [queue.name for queue in said.task_queues] == list(QUEUES)
     assert QUEUES[0] == "delete", "deletes never wait behind a bulk load"
+
+
+def test_however_many_messages_are_sent_there_is_one_application_and_its_pool_does_not_grow(parts: Parts) -> None:
+    def held() -> int:
+        app = make_app(parts.settings.model_copy())
+        return len(app.amqp.producer_pool._resource.queue)
+
+    before = held()
+    assert before > 0
+    assert [held() for _ in range(3)] == [before] * 3
