@@ -180,7 +180,7 @@ def test_what_was_found_can_be_put_in_again(store: QuiverVectorStore, quiver: Qu
 
 
 def test_scores_go_with_the_order_and_filters_go_through(store: QuiverVectorStore) -> None:
-    store.add_texts(["red cat", "red", "blue"], [{"n": 1}, {"n": 2}, {"n": 3}], ids=["1", "2", "3"])
+    store.add_texts(["red cat", "green", "blue"], [{"n": 1}, {"n": 2}, {"n": 3}], ids=["1", "2", "3"])
     pairs = store.similarity_search_with_score("red cat", k=3)
     scores = [score for _, score in pairs]
     assert pairs[0][0].id == "1"

@@ -108,7 +108,7 @@ def test_every_extra_has_an_example() -> None:
 @pytest.mark.parametrize("number", range(1, len(blocks("python"))))
 def test_an_example_prints_what_it_says(number: int, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     example = blocks("python")[number]
-    promised = re.findall(r"#> (.*)", example)
+    promised = re.findall(r"# > (.*)", example)
     assert promised
     capsys.readouterr()
     run(example)
