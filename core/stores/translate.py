@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -94,7 +95,12 @@ def condition(where: Filter) -> m.Condition:
             circle = m.GeoRadius(center=m.GeoPoint(lat=lat, lon=lon), radius=math.nextafter(metres, math.inf))
             return m.FieldCondition(key=f"metadata.{field}", geo_radius=circle)
         case GeoBox():
-            return m.FieldCondition(key=f"metadata.{where.field}", geo_bounding_box=_box(where))
+            return m.Filter(
+                should=[
+                    m.FieldCondition(key=f"metadata.{where.field}", geo_bounding_box=_box(half))
+                    for half in _halves(where)
+                ]
+            )
     assert_never(where)
 
 
@@ -111,6 +117,14 @@ def _range(where: Range) -> m.Range | m.DatetimeRange:
     if any(isinstance(bound, datetime) for bound in bounds.values()):
         return m.DatetimeRange.model_validate(bounds)
     return m.Range.model_validate(bounds)
+
+
+def _halves(where: GeoBox) -> list[GeoBox]:
+    """A box to be asked for as one or two: one that is wider than half the globe and ends at the meridian of 180 is
+    empty for the engine, for which that is the meridian of -180."""
+    if where.west < 0.0 < where.east:
+        return [replace(where, east=0.0), replace(where, west=0.0)]
+    return [where]
 
 
 def _box(where: GeoBox) -> m.GeoBoundingBox:

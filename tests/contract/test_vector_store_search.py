@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.errors import ModelMismatch
@@ -199,6 +199,10 @@ def every(tmp_path_factory) -> Iterator[dict[str, tuple[VectorStore, Index]]]:
         store.close()
 
 
+@example(  # to the engine the meridian of 180 is that of -180
+    said=[{"a_geo": {"lat": 0.0, "lon": lon}} for lon in (0.0, -100.0, 150.0)],
+    wheres=[GeoBox("a_geo", south=0.0, west=west, north=1.0, east=180.0) for west in (-180.0, -136.0, 0.0, 140.0)],
+)
 @given(said=st.lists(metadata(), min_size=1, max_size=5), wheres=st.lists(filters(), min_size=1, max_size=5))
 def test_every_store_agrees_with_the_definition_of_a_filter(every, said, wheres):
     for where in wheres:
