@@ -235,7 +235,8 @@ class Catalogue(Desk, Protocol):
     def missing(
         self, collection: str, *, limit: int, quiet: timedelta = timedelta(0), within: timedelta | None = None
     ) -> list[AssetId]:
-        """What could be claimed now, oldest first: unchanged for at least `quiet`, changed `within` so long ago."""
+        """What could be claimed now, oldest first: unchanged for at least `quiet`, or held before by somebody who fell
+        silent or handed it back; changed `within` so long ago."""
         ...
 
     def oldest_waiting(self, collection: str) -> timedelta:

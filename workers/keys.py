@@ -128,6 +128,7 @@ def rotate(parts: Parts, key_id: str, tenant: Tenant | None, *, grace: timedelta
 def revoke(parts: Parts, key_id: str, tenant: Tenant | None) -> None:
     """Refuse a key from now on: of this tenant, or of any. Raises NoSuchKey."""
     parts.catalogue.revoke_key(_id(key_id), tenant=tenant)
+    log.info("API key %s is revoked", key_id)
 
 
 def listing(parts: Parts, tenant: Tenant | None) -> list[ApiKey]:
@@ -241,6 +242,7 @@ def _spend(parts: Parts, key: ApiKey, allowance: _Allowance, amount: int) -> tim
 def _kept(parts: Parts, key: ApiKey) -> Issued:
     secret = secrets.token_urlsafe(32)
     parts.catalogue.create_key(key, _hash(secret))
+    log.info("API key %s of %s is made: %s, expires %s", key.id, key.tenant, sorted(key.roles), key.expires_at)
     return Issued(key=key, secret=f"qv_{key.id}_{secret}")
 
 

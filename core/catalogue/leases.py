@@ -35,7 +35,9 @@ def missing(conn: Connection, collection: str, limit: int, quiet: timedelta, wit
     """Port: `Catalogue.missing`."""
     query = _claimable(collection, None).with_only_columns(assets.c.id, maintain_column_froms=True).limit(limit)
     if quiet:
-        query = query.where(assets.c.changed_at <= now() - quiet)
+        # What somebody held, and holds no more, has no message that could still come.
+        was_held = exists(leases.select()).where(leases.c.asset_id == assets.c.id).correlate(assets)
+        query = query.where(or_(assets.c.changed_at <= now() - quiet, was_held))
     if within is not None:
         query = query.where(assets.c.changed_at >= now() - within)
     return [AssetId(found) for found in conn.execute(query).scalars()]

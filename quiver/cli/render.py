@@ -18,6 +18,7 @@ from rich.text import Text
 from core.types import Span
 from retrieval.request import Answer, Hit
 
+WHOLE = ("id", "job")  # columns that are copied from, and so never broken
 out = Console()
 err = Console(stderr=True)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
@@ -51,7 +52,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table whose cells are text: nothing in them is markup or reaches the terminal as a control character."""
     made = Table(box=None, header_style="bold", pad_edge=False)
     for name in columns:
-        made.add_column(name, overflow="fold")
+        made.add_column(name, overflow="fold", no_wrap=name in WHOLE)
     for row in rows:
         made.add_row(*(shown(cell) for cell in row))
     out.print(made)

@@ -75,7 +75,7 @@ def identify(
         tenant = Tenant(parts.settings.tenant)
         return Caller(Quiver(parts, woken=woken), parts, tenant, None)
     key = check(parts, token)
-    request.state.mark = mark(key.tenant)
+    request.state.mark, request.state.key = mark(key.tenant), f"key {key.id} of {key.tenant}"
     quiver = Quiver(parts, tenant=key.tenant, owner=key.tenant, fetches=may_fetch(parts, key.tenant), woken=woken)
     return Caller(quiver, parts, key.tenant, key)
 

@@ -67,6 +67,12 @@ def make_app(parts: Parts | None = None) -> FastAPI:
     app.state.keyless = is_loopback(parts.settings.host)
     for router in ROUTERS:
         app.include_router(router)
+
+    @app.get("/", include_in_schema=False)
+    def root() -> dict[str, str]:
+        """Where to go from here."""
+        return {"name": "Quiver", "version": app.version, "docs": "/docs", "openapi": "/openapi.json", "api": "/v1"}
+
     errors.install(app)
     app.add_middleware(
         Bodies, max_bytes=parts.settings.max_bytes, max_bulk_bytes=parts.settings.max_bulk_bytes, vouched=vouched
@@ -130,7 +136,8 @@ class Watched:
                 took = perf_counter() - began
                 metrics.requested(scope["method"], route, status, took)
                 traces.tell(f"{scope['method']} {route}", status=status)
-                log.info("%s %s: %d in %.0f ms", scope["method"], route or "?", status, took * 1e3)
+                who = scope["state"].get("key", "no key")
+                log.info("%s %s: %d in %.0f ms, %s", scope["method"], route or "?", status, took * 1e3, who)
 
 
 def _warm(parts: Parts) -> None:

@@ -120,6 +120,10 @@ def install(app: FastAPI) -> None:
         assert isinstance(exc, RequestValidationError)
         places = [{"at": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in exc.errors()]
         said = "; ".join(f"{place['at']}: {place['message']}" for place in places[:5])
+        if request.method in ("POST", "PUT") and "json" not in request.headers.get("content-type", ""):
+            said = f"the body is read as JSON: send Content-Type: application/json ({said})"
+        elif any(place["at"] == "path.asset" for place in places):
+            said = f"an asset's address has its id, not its name: ask for assets?external_id=NAME ({said})"
         return problem(request, errors.BadQuery(said), errors=places[:50])
 
     def http(request: Request, exc: Exception) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -13,7 +14,6 @@ from retrieval.request import MAX_LIMIT
 
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 MOST_CHARS = 100_000  # of a text that is embedded whole
-MOST_NAMES = 50  # of a body: far more than any has
 Said = Annotated[str, Field(max_length=MOST_CHARS)]
 Page = Annotated[int, Field(ge=1, le=1000)]
 
@@ -25,9 +25,11 @@ class In(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _few(cls, said: Any) -> Any:
-        if isinstance(said, dict) and len(said) > MOST_NAMES:
-            raise ValueError(f"it has {len(said):,} names, but knows {', '.join(cls.model_fields)}")
+    def _known(cls, said: Any) -> Any:
+        if isinstance(said, dict) and (unknown := said.keys() - cls.model_fields.keys()):
+            shown = ", ".join(sorted(str(name)[:40] for name in islice(unknown, 3)))
+            more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
+            raise ValueError(f"{shown}{more}: there is no such name; there is: {', '.join(cls.model_fields)}")
         return said
 
 

@@ -176,6 +176,14 @@ def test_what_changed_just_now_can_be_left_to_its_message(catalogue: SqlCatalogu
     assert catalogue.missing("c", limit=10, within=timedelta(0)) == []
 
 
+def test_what_a_dead_worker_held_is_not_left_to_a_message(catalogue: SqlCatalogue) -> None:
+    [asset_id] = add(catalogue)
+    catalogue.claim("c", worker="w", lease=LEASE, limit=1)
+    assert catalogue.missing("c", limit=10, quiet=timedelta(minutes=1)) == []
+    assert catalogue.expire("w") == 1
+    assert catalogue.missing("c", limit=10, quiet=timedelta(minutes=1)) == [asset_id]
+
+
 def test_connections_that_the_server_closed_are_made_anew(postgres_url: str) -> None:
     """As after a restart of the database."""
     catalogue = open_catalogue(postgres_url)

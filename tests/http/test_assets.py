@@ -84,6 +84,20 @@ def test_a_thumbnail_is_small_and_only_of_pictures(http: httpx.Client) -> None:
     assert http.get(f"{text['url']}/thumbnail").status_code == 422
 
 
+def test_what_is_nearly_right_is_told_what_is_missing(http: httpx.Client) -> None:
+    http.put("/v1/collections/c").raise_for_status()
+    asked = [
+        (http.post("/v1/collections/c/search", content='{"text": "a"}'), "send Content-Type: application/json"),
+        (http.get(f"{ASSETS}/coffee.png"), "assets?external_id=NAME"),
+        (http.post("/v1/collections/c/search", json={"txt": "a"}), "txt: there is no such name; there is: text, image"),
+        (http.post(ASSETS, json={"text": "a", "meta": {}}), "meta: there is no such name; there is: text, url, id"),
+    ]
+    for answer, said in asked:
+        assert answer.status_code == 422
+        assert said in answer.json()["detail"]
+    assert http.get("/").json()["docs"] == "/docs"
+
+
 def test_pages_are_whole_and_in_order(http: httpx.Client) -> None:
     lines = "\n".join(json.dumps({"text": f"red {n}", "id": f"{n:03}"}) for n in range(25))
     job = http.post(ASSETS, content=lines, headers={"Content-Type": "application/x-ndjson"}).json()["job"]
