@@ -29,6 +29,7 @@ from workers.collections import ensure
 from workers.indexing import Tally
 from workers.intake import Intake, Problem, admit, register
 from workers.lanes import Lanes
+from workers.removal import erase_unused
 
 log = logging.getLogger(__name__)
 PathLike = str | Path
@@ -219,7 +220,8 @@ class Taking(Keeping):
         """Hand over a manifest of JSON Lines: kept at once, taken in by workers. Lines hold "text" or "url".
 
         With the same `key` it is the same job, however often it is handed over. Without workers it is taken in before
-        the call returns. Raises Overloaded, and what making a collection raises.
+        the call returns. Raises Conflict when the key came with another manifest, Overloaded, and what making a
+        collection raises.
         """
         from workers.jobs import run_jobs
 
@@ -240,6 +242,9 @@ class Taking(Keeping):
         try:
             self._parts.catalogue.create_job(job)
         except Conflict:
+            if self._parts.catalogue.job(self._tenant, job.id).digest != digest:
+                erase_unused(self._parts, [digest])
+                raise Conflict("that key came with another manifest: use a new key for a new one") from None
             return self.job(job.id)
         if not self._parts.blobs.has(digest):  # the last user of these bytes was purged between our write and our row
             manifest.seek(0)

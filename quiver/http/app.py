@@ -30,6 +30,7 @@ from workers.service import serve
 log = logging.getLogger(__name__)
 ASKED_FOR = re.compile(rb"[A-Za-z0-9._-]{1,64}")  # request ids that are taken over from a client
 ROUTERS = (collections.router, assets.router, search.router, jobs.router, admin.router, health.router)
+AGAIN = 5.0  # seconds after which a worker that stopped begins anew
 IDLE = 0.25  # seconds between looks of the worker in this process at what waits
 
 
@@ -91,9 +92,9 @@ def working(parts: Parts) -> Iterator[Callable[[], None]]:
         while not stopping.is_set():
             try:
                 serve(parts, stopping, every=IDLE)
-            except Fault:
+            except Exception:  # whatever it was: without this thread all is accepted and nothing indexed
                 log.exception("indexing stopped, and begins anew")
-                stopping.wait(5)
+                stopping.wait(AGAIN)
 
     thread = Thread(target=work, name="indexing")
     thread.start()

@@ -153,7 +153,7 @@ def _worded(text: str) -> str:
 
 
 def _cost(inputs: Sequence[str | Words | Picture]) -> int:
-    """What a request costs, in queries: one, or as many as its texts hold CHARS, and PICTURE for each picture.
+    """What a request costs, in queries: as many as its texts hold CHARS, and one for each picture; at least one.
 
     Raises BadQuery for more pictures than are decoded at once.
     """

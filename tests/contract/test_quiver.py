@@ -124,6 +124,14 @@ def test_a_bulk_job_is_taken_in(door: Door) -> None:
         door.job(uuid4())
 
 
+def test_a_key_names_one_manifest(door: Door) -> None:
+    first = door.bulk("c", io.BytesIO(b'{"text": "red"}'), key="monday")
+    assert door.bulk("c", io.BytesIO(b'{"text": "red"}'), key="monday").job.id == first.job.id
+    with pytest.raises(Conflict, match="new key"):
+        door.bulk("c", io.BytesIO(b'{"text": "blue"}'), key="monday")
+    assert [one.job.id for one in door.jobs("c")] == [first.job.id]
+
+
 def test_failures_are_listed_retried_and_discarded(door: Door) -> None:
     door.add("c", text="poison", id="p")
     door.wait("c", timeout=20)

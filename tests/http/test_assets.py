@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from time import sleep
+from typing import Any
 
 import httpx
 import pytest
@@ -15,9 +16,10 @@ import pytest
 from core.records import State
 from core.runtime.wiring import Parts
 from quiver import Quiver
-from quiver.http import replies
+from quiver.http import app, replies
 from tests.doubles import toy_parts
 from tests.httpd import client, done, found, png, serving, settled
+from workers import service
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 ASSETS = "/v1/collections/c/assets"
@@ -204,6 +206,23 @@ def test_bad_input_is_a_problem_that_says_what_to_do(
     assert said["hint"]
     assert said["request_id"] == answer.headers["x-request-id"]
     assert settled(http, "c")["indexed"] == 0
+
+
+def test_indexing_goes_on_after_a_fault_that_nobody_foresaw(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    broke: list[bool] = []
+
+    def serve(*args: Any, **kwargs: Any) -> None:
+        if not broke:
+            broke.append(True)
+            raise RuntimeError("nobody foresaw this")
+        service.serve(*args, **kwargs)
+
+    monkeypatch.setattr(app, "serve", serve)
+    monkeypatch.setattr(app, "AGAIN", 0.05)
+    with serving(parts) as base, client(base) as http:
+        http.post(ASSETS, json={"text": "red", "id": "a"}).raise_for_status()
+        assert settled(http, "c")["indexed"] == 1
+    assert broke
 
 
 def test_what_is_sent_while_the_broker_is_down_is_kept(tmp_path: Path) -> None:
