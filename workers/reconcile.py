@@ -163,7 +163,7 @@ def _payload_differs(index: Index, said: Mapping[str, Any], standing: Standing) 
 
 
 def _judge(parts: Parts, index: Index, asset: AssetId, drift: Drift, *, repair: bool, examples: int) -> None:
-    points = parts.store.of_asset(index, asset)
+    points = parts.store.of_assets(index, [asset])
     standing = next(iter(parts.catalogue.standings(index, [asset])), None)
     if standing is not None and standing.leased:
         return

@@ -79,9 +79,9 @@ def _count(said: wire.Plain) -> Call:
     return Call(lambda store: store.count(index, scope, where), index)
 
 
-def _of_asset(said: wire.Plain) -> Call:
-    index, asset = wire.index_from(said["index"]), AssetId(UUID(bytes=said["asset"]))
-    return Call(lambda store: [wire.stored_to(point) for point in store.of_asset(index, asset)], index)
+def _of_assets(said: wire.Plain) -> Call:
+    index, assets = wire.index_from(said["index"]), [AssetId(one) for one in wire.ids_from(said["assets"])]
+    return Call(lambda store: [wire.stored_to(point) for point in store.of_assets(index, assets)], index)
 
 
 def _scroll(said: wire.Plain) -> Call:
@@ -105,7 +105,7 @@ _CALLS: dict[str, Callable[[wire.Plain], Call]] = {
     "forget": _forget,
     "search": _search,
     "count": _count,
-    "of_asset": _of_asset,
+    "of_assets": _of_assets,
     "scroll": _scroll,
     "unindexed": _unindexed,
 }

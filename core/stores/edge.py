@@ -90,7 +90,7 @@ class EdgeStore:
                 held = self._held.pop(index_id, None)
                 self._changed.pop(index_id, None)
             if held is not None:
-                held.close()
+                held.close(keep=False)
             folder.discard(gone)
 
     def indexes(self) -> list[str]:
@@ -119,9 +119,9 @@ class EdgeStore:
         """See the port."""
         return self._ask(index.id, lambda held: held.count(index, scope, where))
 
-    def of_asset(self, index: Index, asset: AssetId) -> list[Stored]:
+    def of_assets(self, index: Index, assets: Sequence[AssetId]) -> list[Stored]:
         """See the port."""
-        return self._ask(index.id, lambda held: held.of_asset(index, asset))
+        return self._ask(index.id, lambda held: held.of_assets(index, assets))
 
     def scroll(self, index: Index, *, after: UUID | None = None, limit: int = 1000) -> list[Stored]:
         """See the port."""
@@ -177,7 +177,7 @@ class EdgeStore:
     def _bring(self, index: Index, new: Shard | Engine, assets: set[AssetId]) -> None:
         made = folder.description(self._root, index.id) or {}
         whole = replace(index, spaces=tuple(EmbeddingSpace.from_dict(said) for said in made.get("spaces", ())))
-        edge_changes.catch_up(lambda asset: self.of_asset(whole, asset), new, whole, assets)
+        edge_changes.catch_up(lambda some: self.of_assets(whole, some), new, whole, assets)
 
     def _replace(self, index: Index, new: Shard | Engine, changed: set[AssetId], copied: Path) -> None:
         """The rest of the changes, and the step: on the disk, then here. Those who search in the old one try again."""
@@ -194,7 +194,7 @@ class EdgeStore:
                 self._held[index.id] = new
                 del self._changed[index.id]
         if old is not None:
-            old.close()
+            old.close(keep=False)
         folder.discard(folder.root_of(was) if folder.is_copy(self._root, was) else was)
 
     def close(self) -> None:

@@ -17,11 +17,11 @@ from core.stores.engine import Engine
 from core.stores.guards import as_sparse
 from core.types import AssetId
 
-_ASSETS = 8  # brought at once: searches come in between
+_ASSETS = 64  # brought at once: searches come in between
 
 
 def catch_up(
-    read: Callable[[AssetId], list[Stored]], new: Shard | Engine, index: Index, assets: Iterable[AssetId]
+    read: Callable[[Sequence[AssetId]], list[Stored]], new: Shard | Engine, index: Index, assets: Iterable[AssetId]
 ) -> None:
     """Make each asset in an optimized copy what it is in the served shard by now, or make it gone.
 
@@ -30,7 +30,7 @@ def catch_up(
     left = iter(assets)
     while part := list(islice(left, _ASSETS)):
         began = thread_time()
-        there = [point for asset in part for point in read(asset)]
+        there = read(part)
         new.forget(index, dict.fromkeys(part))
         for at in range(0, len(there), BATCH):
             new.upsert(index, _points(index, there[at : at + BATCH]))

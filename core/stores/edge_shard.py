@@ -16,8 +16,9 @@ from core.filters import Filter
 from core.points import Found, Nearest, Points, Scope, Stored, check_points
 from core.records import Index
 from core.stores import edge_folder as folder
+from core.stores.edge_log import Log
 from core.stores.edge_types import found, request, stored, to_filter, translated, upserts
-from core.stores.guards import best_first, check_held, check_query, grouped
+from core.stores.guards import best_first, check_held, check_query, grouped, in_order
 from core.stores.translate import of_assets, scoped
 from core.types import AssetId
 
@@ -32,9 +33,10 @@ class Shard:
     """
 
     def __init__(self, path: Path, made: Mapping[str, Any]) -> None:
-        """Open a folder that holds an index made so. `lost` says whether unflushed writes were. See `folder.load`."""
+        """Open a folder that holds an index made so. `lost` says whether logged writes were. See `folder.load`."""
         with translated():
             self._shard, self.lost = folder.load(path)
+            self._log = Log(path)
         self.made = made
         self.over = False
         self._lock = RLock()
@@ -49,8 +51,17 @@ class Shard:
             self._update(operation)
 
     def flush(self, _index: Index) -> None:
-        """See the port: only this reaches the disk, a write does not."""
-        self._use(lambda shard: shard.flush())
+        """See the port: only this reaches the disk, a write does not.
+
+        By the write-ahead log alone, without the interpreter: the engine's own flush holds it for as long as the disk
+        takes, a quarter of a second while others write (docs/decisions/0015-durable-by-the-log.md).
+        """
+        with translated():
+            long = self._log.sync()
+            if long:
+                self._log.sync_all()  # without the interpreter, so that little is left to write while it is held
+        if long:
+            self._use(lambda shard: shard.flush())
 
     def forget(self, _index: Index, assets: Mapping[AssetId, int | None]) -> None:
         """See the port."""
@@ -75,9 +86,9 @@ class Shard:
             wanted = e.CountRequest(exact=True, filter=to_filter(scoped(scope, where)))
         return self._use(lambda shard: shard.count(wanted))
 
-    def of_asset(self, _index: Index, asset: AssetId) -> list[Stored]:
+    def of_assets(self, _index: Index, assets: Sequence[AssetId]) -> list[Stored]:
         """See the port."""
-        mine = to_filter(of_assets([asset]))
+        mine = to_filter(of_assets(assets))
         out: list[Stored] = []
         at: UUID | int | str | None = None
         while True:
@@ -86,7 +97,7 @@ class Shard:
             )
             out += [stored(record) for record in records]
             if at is None:
-                return sorted(out, key=lambda point: (point.payload["ordinal"], point.id))
+                return sorted(out, key=in_order)
 
     def scroll(self, _index: Index, *, after: UUID | None = None, limit: int = 1000) -> list[Stored]:
         """See the port."""
@@ -102,12 +113,14 @@ class Shard:
         info = self._use(lambda shard: shard.info())
         return max(0, info.points_count - info.indexed_vectors_count // max(dense, 1))
 
-    def close(self) -> None:
-        """Whatever state it is in. What runs is finished first."""
+    def close(self, *, keep: bool = True) -> None:
+        """Whatever state it is in. What runs is finished first; what is not to be kept is not flushed."""
         with self._lock:
-            self.over = True
+            keep, self.over = keep and not self.over, True
             try:
                 with translated():
+                    if keep:
+                        self._shard.flush()
                     self._shard.close()
             except Fault as fault:
                 log.warning("a shard did not close: %s", fault)
@@ -126,5 +139,5 @@ class Shard:
                 with translated():
                     return work(self._shard)
             except IndexDrifted:  # it panicked
-                self.close()
+                self.close(keep=False)
                 raise

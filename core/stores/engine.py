@@ -34,7 +34,7 @@ class Engine(ProcessStore):
             return False
         return True
 
-    def close(self) -> None:
+    def close(self, *, keep: bool = True) -> None:  # noqa: ARG002  a process ends in one way
         """End it: running calls finish, all is flushed."""
         super().close()
         self._spawned.stop()

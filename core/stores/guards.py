@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
 from core.errors import BadPoint, Conflict, ModelMismatch
-from core.points import Found, Nearest, Points, check_vectors
+from core.points import Found, Nearest, Points, Stored, check_vectors
 from core.records import Index
 from core.spaces import EmbeddingSpace, Sparse, Vector
 from core.types import AssetId
@@ -84,6 +85,12 @@ def by_generation(points: Points) -> Iterator[tuple[int, list[int]]]:
 def best_first(found: list[Found]) -> list[Found]:
     """Larger scores first; equal ones by id, so that an answer is the same every time."""
     return sorted(found, key=lambda hit: (-hit.score, hit.id.int))
+
+
+def in_order(point: Stored) -> tuple[str, str, int, UUID]:
+    """By asset, then the thing itself before what was read out of it, then as they follow each other."""
+    said = point.payload
+    return said["asset"], said.get("source", ""), said["ordinal"], point.id
 
 
 def grouped(assets: Mapping[AssetId, int | None]) -> dict[int | None, list[AssetId]]:

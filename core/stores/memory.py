@@ -15,7 +15,7 @@ from core.filters import Filter, matches
 from core.points import Found, Nearest, Points, Scope, Stored, check_points
 from core.records import Index
 from core.spaces import Metric, Sparse, Vector
-from core.stores.guards import best_first, by_generation, check_held, check_query, check_same, describe
+from core.stores.guards import best_first, by_generation, check_held, check_query, check_same, describe, in_order
 from core.types import AssetId
 
 
@@ -99,11 +99,12 @@ class MemoryStore:
         with self._lock:
             return sum(1 for _ in self._seen(index.id, scope, where))
 
-    def of_asset(self, index: Index, asset: AssetId) -> list[Stored]:
+    def of_assets(self, index: Index, assets: Sequence[AssetId]) -> list[Stored]:
         """See the port."""
+        wanted = set(map(str, assets))
         with self._lock:
-            mine = [point for point in self._points(index.id).values() if point.payload["asset"] == str(asset)]
-        return sorted(mine, key=lambda point: (point.payload["ordinal"], point.id))
+            mine = [point for point in self._points(index.id).values() if point.payload["asset"] in wanted]
+        return sorted(mine, key=in_order)
 
     def scroll(self, index: Index, *, after: UUID | None = None, limit: int = 1000) -> list[Stored]:
         """See the port."""
@@ -132,6 +133,7 @@ def in_scope(scope: Scope, said: Mapping[str, Any]) -> bool:
     return (
         said["tenant"] == scope.tenant
         and said["modality"] in scope.modalities
+        and said["content"] in scope.contents
         and (scope.blocked or not said["blocked"])
         and (scope.assets is None or asset in scope.assets)
         and asset not in scope.without

@@ -107,9 +107,9 @@ class ProcessStore:
         with reading():
             return int(said)
 
-    def of_asset(self, index: Index, asset: AssetId) -> list[Stored]:
+    def of_assets(self, index: Index, assets: Sequence[AssetId]) -> list[Stored]:
         """See the port."""
-        return self._points("of_asset", index=wire.index_to(index), asset=asset.bytes)
+        return self._points("of_assets", index=wire.index_to(index), assets=wire.ids_to(assets))
 
     def scroll(self, index: Index, *, after: UUID | None = None, limit: int = 1000) -> list[Stored]:
         """See the port."""

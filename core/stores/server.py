@@ -19,7 +19,16 @@ from core.filters import Filter
 from core.points import Found, Nearest, Points, Scope, Stored, check_points
 from core.records import Index
 from core.spaces import Metric, Sparse, Vector
-from core.stores.guards import as_sparse, best_first, by_generation, check_query, check_same, describe, grouped
+from core.stores.guards import (
+    as_sparse,
+    best_first,
+    by_generation,
+    check_query,
+    check_same,
+    describe,
+    grouped,
+    in_order,
+)
 from core.stores.translate import of_assets, payload_indexes, scoped, up_to
 from core.types import AssetId
 
@@ -122,18 +131,18 @@ class ServerStore:
             said = self._client.count(self._name(index.id), scoped(scope, where), exact=True, timeout=TIMEOUT)
         return said.count
 
-    def of_asset(self, index: Index, asset: AssetId) -> list[Stored]:
+    def of_assets(self, index: Index, assets: Sequence[AssetId]) -> list[Stored]:
         """See the port."""
         out: list[Stored] = []
         at: Any = None
         with translated(index.id):
             while True:
                 records, at = self._client.scroll(
-                    self._name(index.id), of_assets([asset]), limit=1000, offset=at, with_vectors=True, timeout=TIMEOUT
+                    self._name(index.id), of_assets(assets), limit=1000, offset=at, with_vectors=True, timeout=TIMEOUT
                 )
                 out += [stored(record) for record in records]
                 if at is None:
-                    return sorted(out, key=lambda point: (point.payload["ordinal"], point.id))
+                    return sorted(out, key=in_order)
 
     def scroll(self, index: Index, *, after: UUID | None = None, limit: int = 1000) -> list[Stored]:
         """See the port."""

@@ -35,6 +35,7 @@ def payload_indexes(fields: Fields) -> Iterator[tuple[str, m.PayloadSchemaType]]
     yield "asset", m.PayloadSchemaType.UUID
     yield "external_id", m.PayloadSchemaType.KEYWORD
     yield "modality", m.PayloadSchemaType.KEYWORD
+    yield "content", m.PayloadSchemaType.KEYWORD
     yield "blocked", m.PayloadSchemaType.BOOL
     yield "generation", m.PayloadSchemaType.INTEGER
     for name, kind in sorted(fields.items()):
@@ -51,6 +52,8 @@ def scoped(scope: Scope, where: Filter | None = None) -> m.Filter:
         must.append(_is("blocked", False))
     if scope.modalities != frozenset(Modality):
         must.append(_any_of("modality", sorted(map(str, scope.modalities))))
+    if scope.contents != frozenset(Modality):
+        must.append(_any_of("content", sorted(map(str, scope.contents))))
     if scope.assets is not None:
         must.append(_any_of("asset", sorted(map(str, scope.assets))))
     if where is not None:

@@ -141,6 +141,7 @@ def scope_to(scope: Scope) -> Plain:
     return {
         "tenant": scope.tenant,
         "modalities": sorted(scope.modalities),
+        "contents": sorted(scope.contents),
         "assets": None if scope.assets is None else ids_to(scope.assets),
         "without": ids_to(scope.without),
         "blocked": scope.blocked,
@@ -153,6 +154,7 @@ def scope_from(said: Plain) -> Scope:
         case {
             "tenant": str(tenant),
             "modalities": list(kinds),
+            "contents": list(contents),
             "assets": only,
             "without": without,
             "blocked": bool(b),
@@ -160,6 +162,7 @@ def scope_from(said: Plain) -> Scope:
             return Scope(
                 tenant=Tenant(tenant),
                 modalities=frozenset(map(Modality, kinds)),
+                contents=frozenset(map(Modality, contents)),
                 assets=None if only is None else frozenset(map(AssetId, ids_from(only))),
                 without=frozenset(map(AssetId, ids_from(without))),
                 blocked=b,

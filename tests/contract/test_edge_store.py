@@ -103,7 +103,7 @@ def test_what_was_written_is_there_after_closing_and_opening_again(store, tmp_pa
     again = EdgeStore(tmp_path)
     assert again.indexes() == ["i"]
     assert numbers(again) == list(range(1, 600))
-    (held,) = again.of_asset(INDEX, AssetId(UUID(int=5)))
+    (held,) = again.of_assets(INDEX, [AssetId(UUID(int=5))])
     vector = held.vectors[WORDS.vector_name]
     assert isinstance(vector, np.ndarray)
     np.testing.assert_allclose(vector, unit(1, 5, 2, 0), atol=1e-6)
@@ -230,7 +230,7 @@ def test_optimizing_changes_no_answer_and_keeps_what_was_written_meanwhile(store
     wanted = [1, 2, *range(4, 500), 1000, *range(1002, 1010)]
     assert numbers(store) == wanted
     answer = search(store)
-    (first,) = store.of_asset(INDEX, AssetId(UUID(int=1)))
+    (first,) = store.of_assets(INDEX, [AssetId(UUID(int=1))])
     assert first.payload["generation"] == 5
     store.close()
     again = EdgeStore(tmp_path)
@@ -238,6 +238,11 @@ def test_optimizing_changes_no_answer_and_keeps_what_was_written_meanwhile(store
     assert search(again) == answer
     assert len(list((tmp_path / "i.index").glob("shard-*"))) == 1
     again.close()
+
+
+def sure(answer: list[tuple[int, float]]) -> tuple[list[float], list[tuple[int, float]]]:
+    """Its scores, and its points but for those that share the last score: which of these are cut off is chance."""
+    return [near for _, near in answer], [point for point in answer if point[1] > answer[-1][1]]
 
 
 def test_searches_go_on_while_an_index_is_optimized(store):
@@ -250,7 +255,7 @@ def test_searches_go_on_while_an_index_is_optimized(store):
         answers.append(search(store))
     worker.join()
     assert len(answers) > 10
-    assert all(answer == before for answer in [*answers, search(store)])
+    assert all(sure(answer) == sure(before) for answer in [*answers, search(store)])
 
 
 def test_a_failed_optimizing_changes_nothing(store, tmp_path, monkeypatch):

@@ -31,7 +31,7 @@ def test_a_rewrite_replaces_vectors_and_payload_whole(store, index):
     store.upsert(index, make_points([asset], {WORDS: [unit(1, 0, 0, 0)], TERMS: [sparse(i1=1)]}))
     asset = replace(asset, metadata={"a_keyword": "new"}, generation=2)
     store.upsert(index, make_points([asset], {WORDS: [unit(0, 1, 0, 0)]}))
-    (held,) = store.of_asset(index, asset.id)
+    (held,) = store.of_assets(index, [asset.id])
     assert held.payload["metadata"] == {"a_keyword": "new"}
     assert set(held.vectors) == {WORDS.vector_name}
     assert found(store, index, near(TERMS, sparse(i1=1))) == []
@@ -41,7 +41,7 @@ def test_an_older_generation_never_overwrites_a_newer_one(store, index):
     new, old, other = make_asset(generation=3), make_asset(generation=2), make_asset(number=2, generation=1)
     store.upsert(index, make_points([new], {WORDS: [unit(1, 0, 0, 0)]}))
     store.upsert(index, make_points([old, other], {WORDS: [unit(0, 1, 0, 0)] * 2}))
-    (held,) = store.of_asset(index, new.id)
+    (held,) = store.of_assets(index, [new.id])
     assert held.payload["generation"] == 3
     assert held.vectors[WORDS.vector_name].tolist() == [1, 0, 0, 0]
     assert store.count(index, T) == 2
@@ -50,7 +50,7 @@ def test_an_older_generation_never_overwrites_a_newer_one(store, index):
 def test_the_newest_generation_of_one_batch_stays(store, index):
     points = make_points([make_asset(generation=g) for g in (2, 3, 1)], {WORDS: [unit(1, 0, 0, 0)] * 3})
     store.upsert(index, points)
-    (held,) = store.of_asset(index, make_asset().id)
+    (held,) = store.of_assets(index, [make_asset().id])
     assert held.payload["generation"] == 3
 
 
@@ -74,7 +74,7 @@ def test_points_of_an_asset_come_back_with_their_vectors_by_ordinal(store, index
     )
     store.upsert(index, points)
     put(store, index, 2)
-    held = store.of_asset(index, asset.id)
+    held = store.of_assets(index, [asset.id])
     assert [point.payload["ordinal"] for point in held] == sorted(order)
     for point in held:
         vector = point.vectors[WORDS.vector_name]
@@ -132,7 +132,7 @@ def test_an_index_that_is_not_there_is_named(store):
         lambda: store.forget(index, {AssetId(UUID(int=1)): None}),
         lambda: store.search(index, [near()]),
         lambda: store.count(index, T),
-        lambda: store.of_asset(index, AssetId(UUID(int=1))),
+        lambda: store.of_assets(index, [AssetId(UUID(int=1))]),
         lambda: store.scroll(index),
     ):
         with pytest.raises(NoSuchCollection, match="nowhere"):

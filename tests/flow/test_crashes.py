@@ -68,7 +68,7 @@ def mend(parts: Parts, _folder: Path) -> None:
     """Damage the index behind the catalogue's back, then reconcile."""
     index = parts.catalogue.serving("c")
     known = [asset for asset, _ in parts.catalogue.assets(ME, "c")]
-    points = parts.store.of_asset(index, known[0].id)
+    points = parts.store.of_assets(index, [known[0].id])
     strays = [dict(point.payload) | {"asset": str(UUID(int=7))} for point in points]
     parts.store.upsert(index, Points([uuid4() for _ in strays], strays, {}))
     parts.store.forget(index, {known[0].id: None})

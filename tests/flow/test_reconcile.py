@@ -41,7 +41,7 @@ def asset(parts: Parts, name: str = "green.txt") -> Asset:
 def rewrite(parts: Parts, change: Callable[[dict[str, object]], None], name: str = "green.txt") -> None:
     """Write an asset's points again with another payload, as a bug or an old snapshot would have left them."""
     index = parts.catalogue.serving("c")
-    points = parts.store.of_asset(index, asset(parts, name).id)
+    points = parts.store.of_assets(index, [asset(parts, name).id])
     parts.store.forget(index, {asset(parts, name).id: None})
     payloads = [dict(point.payload) for point in points]
     for payload in payloads:

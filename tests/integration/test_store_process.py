@@ -214,7 +214,7 @@ def test_threads_of_one_client_do_not_get_each_others_answers(store):
     put(store, *range(1, 9))
 
     def ask(n: int) -> bool:
-        (held,) = store.of_asset(INDEX, AssetId(UUID(int=n)))
+        (held,) = store.of_assets(INDEX, [AssetId(UUID(int=n))])
         return UUID(held.payload["asset"]).int == n
 
     with ThreadPoolExecutor(8) as pool:
