@@ -12,6 +12,8 @@ import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 from benchmarks.load import cores, measured
@@ -20,9 +22,9 @@ from core.encoders.registry import Encoders
 from core.ports import Encoder
 from core.runtime.settings import load_settings
 from core.runtime.wiring import Parts
-from core.types import Content, Image, Modality
+from core.types import Content, Image, Modality, Wants
 from ingest.limits import Limits
-from ingest.prepare import prepare
+from ingest.prepare import prepare, whole
 from quiver import Quiver
 
 CACHE = Path(".cache/bench")
@@ -30,15 +32,15 @@ OUT = Path("docs/benchmarks/pipeline.json")
 BATCH = 32
 
 
-def decode(paths: Sequence[Path], side: int) -> list[Content]:
+def decode(paths: Sequence[Path], wants: Wants) -> list[Content]:
     """As the workers do it."""
     limits = Limits()
-    return [
-        prepare(path.read_bytes(), modality=Modality.IMAGE, media_type="image/jpeg", limits=limits, side=side)[
-            0
-        ].content
-        for path in paths
-    ]
+    out: list[Content] = []
+    for path in paths:
+        with path.open("rb") as source:
+            made = prepare(source, modality=Modality.IMAGE, media_type="image/jpeg", limits=limits, wants=wants)
+            out += [segment.content for segment in whole(made)]
+    return out
 
 
 def on_all_cores(work: Callable[[Sequence[Path]], object], paths: Sequence[Path]) -> float:
@@ -70,14 +72,14 @@ def main() -> None:
     photos = make_photos(CACHE / "photos", said.photos)
     encoders = Encoders()
     made = encoders.of_profile("packaged")
-    side = max(encoder.pixels for encoder in made)
-    some = decode(photos[:BATCH], side)
+    wants = reduce(or_, (encoder.wants for encoder in made))
+    some = decode(photos[:BATCH], wants)
     encode_all(made, some)
     with Quiver(Parts(load_settings(data=CACHE / "warm"), encoders)) as quiver:
         quiver.ingest(photos[0], collection="warm")  # weights and engine are loaded: a service runs for weeks
     rounds = []
     for number in range(said.rounds):
-        decoding = on_all_cores(lambda batch: decode(batch, side), photos)
+        decoding = on_all_cores(lambda batch: decode(batch, wants), photos)
         encoding = on_all_cores(lambda batch: encode_all(made, unseen(some[: len(batch)])), photos)
         data = CACHE / "data"
         shutil.rmtree(data, ignore_errors=True)

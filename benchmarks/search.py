@@ -24,6 +24,7 @@ import numpy as np
 import qdrant_edge as e
 
 from core.catalogue.sql import open_catalogue
+from core.encoders.checked import Checked
 from core.points import Column, Nearest, Points, Scope, payload, point_id
 from core.ports import Encoder
 from core.records import Collection, Index, IndexState
@@ -149,7 +150,7 @@ def compare(store: EdgeStore, folder: Path, vectors: Dense) -> dict[str, Any]:
     catalogue = open_catalogue(f"sqlite:///{folder / 'catalogue.db'}")
     catalogue.create_collection(Collection(name="bench", fields={}, profile="bench"))
     catalogue.create_index(INDEX)
-    encoder: Encoder = Known(vectors)
+    encoder: Encoder = Checked(Known(vectors))
     held = store._held[INDEX.id]
     if not isinstance(held, Shard):
         raise SystemExit("the index is served by another process: there is no bare call to compare with")

@@ -18,6 +18,8 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -113,7 +115,7 @@ def main() -> None:
     rounds = []
     with tempfile.TemporaryDirectory(prefix="quiver-") as folder, machine(Path(folder)) as (parts, port):
         made = parts.encoders.of_profile(parts.settings.profile)
-        some = decode(photos[:BATCH], max(encoder.pixels for encoder in made))
+        some = decode(photos[:BATCH], reduce(or_, (encoder.wants for encoder in made)))
         encode_all(made, some)
         index(parts, "warm", photos[: 4 * BATCH])
         for number in range(said.rounds):

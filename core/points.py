@@ -13,15 +13,16 @@ from core.errors import BadPoint
 from core.fields import Fields, FieldType
 from core.filters import Filter, words
 from core.spaces import Dense, EmbeddingSpace, Metric, Sparse, Vector, Vectors
-from core.types import Asset, AssetId, Modality, Segment, Span, Tenant, Text
+from core.types import Asset, AssetId, Modality, Reading, Segment, Span, Tenant, Text
 
 NAMESPACE = UUID("6f0d3f5c-6b0e-5c39-9d5f-3d0f2f8f9a11")
 SNIPPET = 500  # characters of a text segment kept with its point, to show a hit without a second look-up
 
 
-def point_id(asset: Asset, ordinal: int) -> UUID:
+def point_id(asset: Asset, ordinal: int, source: Reading | None = None) -> UUID:
     """The same for the same segment in every index: written twice is written once."""
-    return uuid5(NAMESPACE, f"{asset.tenant}\n{asset.collection}\n{asset.id}\n{ordinal}")
+    what = f"{ordinal}" if source is None else f"{source} {ordinal}"
+    return uuid5(NAMESPACE, f"{asset.tenant}\n{asset.collection}\n{asset.id}\n{what}")
 
 
 def payload(asset: Asset, segment: Segment, fields: Fields, *, blocked: bool = False) -> dict[str, Any]:
@@ -35,14 +36,19 @@ def payload(asset: Asset, segment: Segment, fields: Fields, *, blocked: bool = F
         "digest": asset.digest,
         "generation": asset.generation,
         "ordinal": segment.ordinal,
+        "content": str(segment.content.modality),
         "blocked": blocked,
         "metadata": dict(asset.metadata),
         "words": text_words(fields, asset.metadata),
     }
     if segment.span is not None:
         said["span"] = [segment.span.start, segment.span.end, segment.span.unit]
+    if segment.source is not None:
+        said["source"] = str(segment.source)
     if isinstance(segment.content, Text):
         said["text"] = segment.content.value[:SNIPPET]
+        if segment.content.language:
+            said["language"] = segment.content.language
     return said
 
 
@@ -87,7 +93,8 @@ class Scope:
     """What every query and count is limited to, whoever asks. There is no query without one."""
 
     tenant: Tenant
-    modalities: frozenset[Modality] = frozenset(Modality)
+    modalities: frozenset[Modality] = frozenset(Modality)  # of the assets
+    contents: frozenset[Modality] = frozenset(Modality)  # of their segments: a picture may have words too
     assets: frozenset[AssetId] | None = None  # only these
     without: frozenset[AssetId] = frozenset()  # never these
     blocked: bool = False  # True shows blocked assets too: moderators only

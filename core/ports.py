@@ -13,20 +13,46 @@ from core.filters import Filter
 from core.points import Found, Nearest, Points, Scope, Stored
 from core.records import Claim, Collection, Draft, Failure, Index, Outcome, Standing, State
 from core.spaces import EmbeddingSpace, Vector, Vectors
-from core.types import Asset, AssetId, Content, Digest, Tenant
+from core.types import Asset, AssetId, Content, Digest, Tenant, Wants
 
 
-class Encoder(Protocol):
-    """Content to vectors of one space."""
+class Tokens(Protocol):
+    """How an encoder cuts text into tokens, and how many it reads: what follows in a text is not in its vector."""
+
+    @property
+    def most(self) -> int:
+        """Tokens of a text that are read, besides those that mark its ends."""
+        ...
+
+    def spans(self, text: str) -> Sequence[tuple[int, int]]:
+        """Where each token lies in the text: half open, in characters, in order."""
+        ...
+
+
+class Embeds(Protocol):
+    """What a plug-in writes: content to vectors of one space. `core.encoders.checked` makes an `Encoder` of it."""
 
     @property
     def space(self) -> EmbeddingSpace:
         """The space. Known without loading weights."""
         ...
 
+    def encode(self, contents: Sequence[Content]) -> Vectors:
+        """See `Encoder`."""
+        ...
+
+
+class Encoder(Embeds, Protocol):
+    """Content to vectors of one space."""
+
     @property
-    def pixels(self) -> int:
-        """The side, in pixels, that images are brought to: a decoder may stop at twice that. 0: no images."""
+    def tokens(self) -> Tokens | None:
+        """How it reads text; None when it reads none, or texts of every length alike."""
+        ...
+
+    @property
+    def wants(self) -> Wants:
+        """What content must be like at most: a decoder makes no more of it. `contents`: the space's modalities."""
         ...
 
     def encode(self, contents: Sequence[Content]) -> Vectors:
@@ -78,8 +104,8 @@ class VectorStore(Protocol):
         """How many points, exactly."""
         ...
 
-    def of_asset(self, index: Index, asset: AssetId) -> list[Stored]:
-        """An asset's points with their vectors, by ordinal."""
+    def of_assets(self, index: Index, assets: Sequence[AssetId]) -> list[Stored]:
+        """The points of these assets with their vectors, an asset's together, by source and ordinal."""
         ...
 
     def scroll(self, index: Index, *, after: UUID | None = None, limit: int = 1000) -> list[Stored]:
@@ -193,6 +219,10 @@ class Catalogue(Desk, Protocol):
 
     def finish(self, claims: Sequence[Claim]) -> None:
         """The work is done: end the leases. A lease that is another's by now is left alone."""
+        ...
+
+    def renew(self, claims: Sequence[Claim], lease: timedelta) -> None:
+        """The work goes on: the leases run anew from now. One that is another's by now is left alone."""
         ...
 
     def release(self, claims: Sequence[Claim]) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from core.fields import Fields
 from core.spaces import EmbeddingSpace
-from core.types import Asset, AssetId, Digest, Metadata, Modality, Tenant
+from core.types import Asset, AssetId, Digest, Metadata, Modality, Reading, Tenant
 
 
 class IndexState(StrEnum):
@@ -26,6 +26,7 @@ class Collection:
     name: str
     fields: Fields
     profile: str
+    reads: frozenset[Reading] = frozenset()  # text in its things that they are found by too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Index:
     state: IndexState
     spaces: tuple[EmbeddingSpace, ...]
     fields: Fields
+    reads: frozenset[Reading] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -33,10 +33,16 @@ class Modality(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A piece of text."""
+    """A piece of text; its `language` in ISO 639-1 where it is known."""
 
     value: str
+    language: str = ""
     modality = Modality.TEXT
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes to hold."""
+        return 2 * len(self.value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +52,11 @@ class Image:
     pixels: Pixels
     modality = Modality.IMAGE
 
+    @property
+    def nbytes(self) -> int:
+        """What it takes to hold."""
+        return self.pixels.nbytes
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audio:
@@ -54,6 +65,11 @@ class Audio:
     samples: NDArray[np.float32]
     rate: int
     modality = Modality.AUDIO
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes to hold."""
+        return self.samples.nbytes
 
 
 Content = Text | Image | Audio
@@ -68,13 +84,60 @@ class Span:
     unit: Literal["char", "second"]
 
 
+class Reading(StrEnum):
+    """A way to text that is in a thing or beside it, and that an asset is then found by too."""
+
+    CAPTION = "caption"  # what somebody wrote of it
+    OCR = "ocr"  # the writing in a picture
+    TRANSCRIPT = "transcript"  # the words in a sound
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The smallest part of an asset that has vectors of its own."""
+    """The smallest part of an asset that has vectors of its own.
+
+    `source` is how its text was read out of the thing; None: it is a part of the thing itself. Ordinals count from 0 in
+    each.
+    """
 
     ordinal: int
     content: Content
     span: Span | None = None
+    source: Reading | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some of an asset's segments, by growing ordinal: few enough to be held at once. A long film comes in many."""
+
+    segments: Sequence[Segment]
+    last: bool  # nothing follows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wants:
+    """What somebody can use of an asset: a decoder makes nothing else, and may reduce what it makes to this.
+
+    `pixels`: the side that pictures are brought to; a decoder may stop at twice that. 0: native size.
+    `rate`: samples a second of sound. 0: its own. `seconds`: the longest span of sound in one segment.
+    """
+
+    contents: frozenset[Modality] = frozenset({Modality.TEXT, Modality.IMAGE, Modality.AUDIO})
+    pixels: int = 0
+    rate: int = 0
+    seconds: float = 10.0
+
+    def __or__(self, other: Wants) -> Wants:
+        """What serves both: the larger of each. Native size and rate serve everybody."""
+        mine, theirs = Modality.IMAGE in self.contents, Modality.IMAGE in other.contents
+        pixels = [w.pixels for w, has in ((self, mine), (other, theirs)) if has]
+        heard = [w for w in (self, other) if Modality.AUDIO in w.contents]
+        return Wants(
+            contents=self.contents | other.contents,
+            pixels=0 if 0 in pixels else max(pixels, default=0),
+            rate=0 if any(not w.rate for w in heard) else max((w.rate for w in heard), default=0),
+            seconds=max((w.seconds for w in heard), default=self.seconds),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

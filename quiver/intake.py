@@ -25,7 +25,7 @@ from ingest.sources.upload import Upload
 from ingest.sources.url import Remote, url_id
 from quiver.keeping import Keeping
 from quiver.reports import Added, CollectionStatus, IngestReport, JobStatus, Progress
-from workers.collections import ensure
+from workers.collections import ensure, parse_reads
 from workers.indexing import Tally
 from workers.intake import Intake, Problem, admit, register
 from workers.lanes import Lanes
@@ -46,17 +46,26 @@ class Taking(Keeping):
         *,
         fields: Mapping[str, str] | Iterable[str] | None = None,
         profile: str | None = None,
+        reads: Iterable[str] | None = None,
     ) -> CollectionStatus:
-        """Make a collection, or find it made alike. Raises Conflict, BadField, UnknownProfile, BadQuery."""
-        self._ensure(collection, fields, profile)
+        """Make a collection, or find it made alike. Raises Conflict, BadField, UnknownProfile, BadQuery.
+
+        `reads`: which text inside its things they are found by too: caption, ocr, transcript.
+        """
+        self._ensure(collection, fields, profile, reads)
         [made] = self.status(collection)
         return made
 
     def _ensure(
-        self, collection: str, fields: Mapping[str, str] | Iterable[str] | None = None, profile: str | None = None
+        self,
+        collection: str,
+        fields: Mapping[str, str] | Iterable[str] | None = None,
+        profile: str | None = None,
+        reads: Iterable[str] | None = None,
     ) -> Collection:
         declared = None if fields is None else parse_fields(fields)
-        return ensure(self._parts, collection, declared, profile, owner=self._owner)
+        read = None if reads is None else parse_reads(reads)
+        return ensure(self._parts, collection, declared, profile, reads=read, owner=self._owner)
 
     def ingest(
         self,

@@ -6,12 +6,12 @@ from pathlib import Path
 from uuid import UUID
 
 from core.errors import NoSpaceFor
-from core.types import Image, Modality
+from core.types import Modality
 from ingest.decode.thumbnail import THUMBNAIL, thumbnail
 from quiver.base import PATIENCE, Base
 from quiver.reports import AssetState, AssetView, CollectionStatus, Removed
 from workers.collections import label_of, visible
-from workers.decoding import decode
+from workers.decoding import picture
 from workers.removal import remove
 
 
@@ -27,6 +27,7 @@ class Keeping(Base):
                 name=each.name if self._owner is None else label_of(each.name),
                 profile=each.profile,
                 fields=each.fields,
+                reads=each.reads,
                 encoders={space.name: space.model for index in catalogue.indexes(each.name) for space in index.spaces},
                 counts=catalogue.counts(self._tenant, each.name),
             )
@@ -68,11 +69,7 @@ class Keeping(Base):
         if asset.modality is not Modality.IMAGE:
             raise NoSpaceFor(f"{asset.external_id!r} is {asset.modality}: only pictures have thumbnails")
         with self._parts.blobs.open(asset.digest) as source:
-            [segment] = decode(
-                self._parts, source, modality=asset.modality, media_type=asset.media_type, side=THUMBNAIL
-            )
-        assert isinstance(segment.content, Image)
-        return thumbnail(segment.content)
+            return thumbnail(picture(self._parts, source, media_type=asset.media_type, side=THUMBNAIL))
 
     def remove(self, collection: str, *keys: str | UUID) -> Removed:
         """Remove assets by id or external id: found no more on return. Unknown ones are named.

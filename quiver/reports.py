@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.desk import Job, Refusal
 from core.fields import FieldType
 from core.records import Failure, Outcome, State
-from core.types import Asset, AssetId
+from core.types import Asset, AssetId, Reading
 from workers.intake import Problem
 
 
@@ -55,6 +55,7 @@ class CollectionStatus:
     name: str
     profile: str
     fields: Mapping[str, FieldType]
+    reads: frozenset[Reading]
     encoders: Mapping[str, str]  # space to model
     counts: Mapping[State, int]
 

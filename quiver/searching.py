@@ -14,7 +14,7 @@ from core.errors import BadQuery, NoSpaceFor, Refused
 from core.filters import Filter
 from core.ports import Encoder
 from core.spaces import Sparse
-from core.types import Content, Image, Modality, Text
+from core.types import Content, Modality, Text
 from ingest.decode.thumbnail import THUMBNAIL, thumbnail
 from ingest.files import opened, printable, reading
 from ingest.sniff import sniff
@@ -24,7 +24,7 @@ from quiver.sheet import contact_sheet
 from retrieval.expression import parse
 from retrieval.request import Answer, Hit, Like, SearchRequest
 from workers.answering import answer
-from workers.decoding import decode, limits_of
+from workers.decoding import limits_of, picture
 
 PathLike = str | Path
 MOST = 2048  # texts or pictures at once
@@ -120,7 +120,7 @@ class Searching(Base):
 
     def _image(self, image: PathLike | bytes, encoders: Sequence[Encoder]) -> Content:
         limits = limits_of(self._parts)
-        side = max(encoder.pixels for encoder in encoders)
+        side = max(encoder.wants.pixels for encoder in encoders)
         try:
             with nullcontext(io.BytesIO(image)) if isinstance(image, bytes) else opened(Path(image)) as source:
                 kind = sniff(source, name="", limits=limits)
@@ -129,8 +129,7 @@ class Searching(Base):
                 with reading():
                     source.seek(0)
                     data = source.read()
-            [segment] = decode(self._parts, data, modality=kind.modality, media_type=kind.media_type, side=side)
-            return segment.content
+            return picture(self._parts, data, media_type=kind.media_type, side=side)
         except Refused as exc:
             name = "the query image" if isinstance(image, bytes) else printable(str(image))
             raise type(exc)(f"{name}: {exc}") from exc
@@ -139,16 +138,12 @@ class Searching(Base):
         """The hits of searches as one HTML page with thumbnails inside."""
         kept = self._collection(collection)
 
-        def picture(hit: Hit) -> bytes:
+        def shown(hit: Hit) -> bytes:
             asset = self._asset(kept, hit.asset)
             with self._parts.blobs.open(asset.digest) as source:
-                [segment] = decode(
-                    self._parts, source, modality=hit.modality, media_type=hit.media_type, side=THUMBNAIL
-                )
-            assert isinstance(segment.content, Image)
-            return thumbnail(segment.content)
+                return thumbnail(picture(self._parts, source, media_type=hit.media_type, side=THUMBNAIL))
 
-        return contact_sheet(f"{collection}: {len(searches)} searches", searches, picture)
+        return contact_sheet(f"{collection}: {len(searches)} searches", searches, shown)
 
 
 def _divided(model: str | None) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from core.errors import BadQuery
 from core.filters import Filter
-from core.types import AssetId, Content, Digest, Metadata, Modality, Span, Tenant, Text
+from core.types import AssetId, Content, Digest, Metadata, Modality, Reading, Span, Tenant, Text
 
 MAX_LIMIT = 1000
 
@@ -46,10 +46,11 @@ class Match:
 
     space: str
     score: float  # raw, of that space: not comparable over spaces
-    rank: int  # among assets of the hit's modality, from 1
+    rank: int  # among assets in that list, from 1
     ordinal: int
     span: Span | None
     text: str | None
+    source: Reading | None = None  # how the text was read out of the asset, when it was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

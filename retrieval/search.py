@@ -16,14 +16,14 @@ from core.points import Found, Nearest, Scope, span_of
 from core.ports import Catalogue, EncoderOf, VectorStore
 from core.records import Index, State
 from core.spaces import EmbeddingSpace, Metric, Sparse, Vector
-from core.types import AssetId, Digest, Modality
+from core.types import AssetId, Digest, Modality, Reading
 from retrieval.fusion import rrf
 from retrieval.request import Answer, Hit, Like, Match, SearchRequest
 
 
 class _List(NamedTuple):
     space: EmbeddingSpace
-    modality: Modality
+    content: Modality  # of the segments in it
     vector: Vector
 
 
@@ -38,7 +38,12 @@ def search(request: SearchRequest, *, catalogue: Catalogue, store: VectorStore, 
         Nearest(
             space=one.space,
             vector=one.vector,
-            scope=Scope(tenant=request.tenant, modalities=frozenset({one.modality}), without=without),
+            scope=Scope(
+                tenant=request.tenant,
+                modalities=request.modalities,
+                contents=frozenset({one.content}),
+                without=without,
+            ),
             where=request.where,
             limit=max(50, 3 * request.limit),
             exact=request.exact,
@@ -67,12 +72,12 @@ def search(request: SearchRequest, *, catalogue: Catalogue, store: VectorStore, 
 def _lists(
     request: SearchRequest, index: Index, catalogue: Catalogue, store: VectorStore, encoder_of: EncoderOf
 ) -> tuple[list[_List], frozenset[AssetId]]:
-    """One list a space and target modality: cosines of different modality pairs do not compare, ranks do."""
+    """One list a space and modality of segments: cosines of different modality pairs do not compare, ranks do."""
     without: frozenset[AssetId] = frozenset()
-    vectors: list[tuple[EmbeddingSpace, Vector]] = []
+    vectors: list[tuple[EmbeddingSpace, Modality, Vector]] = []
     if isinstance(request.query, Like):
         asset = catalogue.asset(request.tenant, request.collection, request.query.asset)
-        asked, without = asset.modality, frozenset({asset.id})
+        without = frozenset({asset.id})
         try:
             vectors = _stored(index, store, asset.id)
         except NoSuchCollection as exc:
@@ -83,23 +88,31 @@ def _lists(
         asked = request.query.modality
         for space in index.spaces:
             if asked in space.modalities:
-                vectors.append((space, encoder_of(space).encode_query(request.query)))
+                vectors.append((space, asked, encoder_of(space).encode_query(request.query)))
         if not vectors:
             raise NoSpaceFor(f"no space of {request.collection!r} can embed {asked} queries")
+    held = _contents(request.modalities, index.reads)
     wanted = [
-        _List(space, modality, vector)
-        for space, vector in vectors
+        _List(space, content, vector)
+        for space, asked, vector in vectors
         if not (isinstance(vector, Sparse) and not len(vector))  # the sparse channel has nothing to say
-        for modality in sorted(request.modalities & space.modalities)
+        for content in sorted(held & space.modalities)
         # Words that two pictures share say less than the pictures do: with them mean average precision falls
         # (docs/quality.md, "Like this photo").
-        if not (space.sparse and asked is modality is Modality.IMAGE)
+        if not (space.sparse and asked is content is Modality.IMAGE)
     ]
     if not wanted:
         raise NoSpaceFor(
             f"no space of {request.collection!r} compares this query with {', '.join(sorted(request.modalities))}"
         )
     return wanted, without
+
+
+def _contents(modalities: frozenset[Modality], reads: frozenset[Reading]) -> frozenset[Modality]:
+    """What the segments of such assets are: a film's are pictures and sounds, and of whatever is read its words."""
+    held = {Modality.VIDEO: {Modality.IMAGE, Modality.AUDIO}}
+    parts = {content for modality in modalities for content in held.get(modality, {modality})}
+    return frozenset(parts | ({Modality.TEXT} if reads else set()))
 
 
 def _must_be_empty(request: SearchRequest, catalogue: Catalogue, missing: NoSuchCollection) -> None:
@@ -111,14 +124,16 @@ def _must_be_empty(request: SearchRequest, catalogue: Catalogue, missing: NoSuch
         ) from missing
 
 
-def _stored(index: Index, store: VectorStore, asset: AssetId) -> list[tuple[EmbeddingSpace, Vector]]:
-    """An asset as a query: the mean of its segments in every space that holds it."""
-    points = store.of_asset(index, asset)
-    out: list[tuple[EmbeddingSpace, Vector]] = []
+def _stored(index: Index, store: VectorStore, asset: AssetId) -> list[tuple[EmbeddingSpace, Modality, Vector]]:
+    """An asset as a query: in every space that holds it the mean of its segments of one kind, not of what was read."""
+    points = [point for point in store.of_assets(index, [asset]) if "source" not in point.payload]
+    out: list[tuple[EmbeddingSpace, Modality, Vector]] = []
     for space in index.spaces:
-        held = [point.vectors[space.vector_name] for point in points if space.vector_name in point.vectors]
-        if held:
-            out.append((space, _mean(space, held)))
+        for content in sorted(space.modalities):
+            name = space.vector_name
+            mine = [p.vectors[name] for p in points if name in p.vectors and p.payload["content"] == content]
+            if mine:
+                out.append((space, content, _mean(space, mine)))
     return out
 
 
@@ -163,7 +178,7 @@ def _fused(lists: Sequence[_List], answers: Sequence[Sequence[Found]], limit: in
         best: dict[str, Found] = {}
         for point in found:  # best first: the first of an asset is its best segment
             best.setdefault(str(point.payload["asset"]), point)
-        ranked[f"{one.space.vector_name}/{one.modality}"] = list(best)
+        ranked[f"{one.space.vector_name}/{one.content}"] = list(best)
         for rank, (asset, point) in enumerate(best.items(), start=1):
             matches.setdefault(asset, []).append(
                 Match(
@@ -172,6 +187,7 @@ def _fused(lists: Sequence[_List], answers: Sequence[Sequence[Found]], limit: in
                     rank=rank,
                     ordinal=int(point.payload["ordinal"]),
                     span=span_of(point.payload),
+                    source=Reading(said) if (said := point.payload.get("source")) else None,
                     text=point.payload.get("text"),
                 )
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -13,22 +14,23 @@ from typing import Any
 import pytest
 
 from core.errors import CorruptMedia
-from core.types import Audio, Image, Modality, Segment
+from core.types import Audio, Image, Modality, Segment, Wants
 from ingest.limits import Limits
-from ingest.prepare import prepare
+from ingest.prepare import prepare, whole
 from tests.photos import photo
 from workers.cage import CHILD, Cage
 from workers.cage_process import CageLimits
 
 # The real child, whose decoder does what the beginning of a file asks for.
 STUB = """
-import ctypes, json, os, resource, sys, time
+import ctypes, io, json, os, resource, sys, time
 from core.errors import CorruptMedia
 from workers import cage_child
 
 real, grudge = cage_child.prepare, []
 
-def prepare(data, **more):
+def prepare(source, **more):
+    data = source.read()
     if grudge:
         ctypes.string_at(0)
     match data.split(b":")[0]:
@@ -44,10 +46,15 @@ def prepare(data, **more):
         case b"hoard": bytearray(1 << 40)
         case b"bug": raise KeyError("of ours")
         case b"write": os.write(os.open(data.split(b":")[1], os.O_CREAT | os.O_WRONLY), b"x")
+        case b"pieces":
+            import ingest.prepare as made
+            made.HELD = 3000
+            more["modality"] = cage_child.Modality.TEXT
+            return real(io.BytesIO(b"some words " * int(data.split(b":")[1])), **more)
         case b"tell": raise CorruptMedia(json.dumps({
             "environment": dict(os.environ), "pid": os.getpid(), "modules": list(sys.modules),
             "core": resource.getrlimit(resource.RLIMIT_CORE)}))
-    return real(GOOD, **more)
+    return real(io.BytesIO(GOOD), **more)
 """.replace("GOOD", repr(photo()))
 PARROT = """
 import os, socket, sys
@@ -85,7 +92,8 @@ def making() -> Iterator[Callable[..., Cage]]:
 def ask(
     cage: Cage, data: Any, *, modality: Modality = Modality.IMAGE, limits: Limits = LIMITS, side: int = 0
 ) -> list[Segment]:
-    return cage.prepare(data, modality=modality, media_type="x/y", limits=limits, side=side)
+    wants = Wants(pixels=side)
+    return whole(cage.prepare(data, modality=modality, media_type="x/y", limits=limits, wants=wants))
 
 
 def told(cage: Cage) -> dict[str, Any]:
@@ -95,9 +103,11 @@ def told(cage: Cage) -> dict[str, Any]:
     return found
 
 
-def inline(data: bytes, **more: Any) -> list[Segment]:
-    asked = {"modality": Modality.IMAGE, "media_type": "x/y", "limits": LIMITS, "side": 0, **more}
-    return prepare(data, **asked)
+def inline(
+    data: bytes, *, modality: Modality = Modality.IMAGE, limits: Limits = LIMITS, side: int = 0
+) -> list[Segment]:
+    wants = Wants(pixels=side)
+    return whole(prepare(io.BytesIO(data), modality=modality, media_type="x/y", limits=limits, wants=wants))
 
 
 def same(found: list[Segment], wanted: list[Segment]) -> bool:

@@ -11,11 +11,11 @@ import numpy as np
 
 from core.encoders.registry import Encoders
 from core.filters import words
-from core.ports import Encoder
+from core.ports import Embeds
 from core.runtime.settings import load_settings
 from core.runtime.wiring import Parts
 from core.spaces import Dense, EmbeddingSpace, Metric, Sparse, Vector
-from core.types import Content, Image, Modality, Text
+from core.types import Content, Image, Modality, Text, Wants
 
 COLOURS = ("red", "green", "blue")
 VOCABULARY = ("cat", "dog", "rocket", "coffee", *COLOURS)
@@ -36,7 +36,7 @@ class ColourEncoder:
             recipe="counts and means",
         )
     )
-    pixels: int = 8
+    wants = Wants(contents=frozenset({Modality.TEXT, Modality.IMAGE}), pixels=8)
     poison: str = "poison"  # a text that breaks the model
 
     def encode(self, contents: Sequence[Content]) -> Dense:
@@ -75,7 +75,6 @@ class WordEncoder:
             sparse=True,
         )
     )
-    pixels: int = 0
 
     def encode(self, contents: Sequence[Content]) -> list[Sparse]:
         return [self.encode_query(content) for content in contents]
@@ -87,7 +86,7 @@ class WordEncoder:
         return Sparse(at, np.ones(len(at), np.float32))
 
 
-def toy(_argument: str = "") -> Sequence[Encoder]:
+def toy(_argument: str = "") -> Sequence[Embeds]:
     """The family `toy`."""
     return [ColourEncoder(), WordEncoder()]
 

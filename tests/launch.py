@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.encoders import registry
-from core.ports import Encoder
+from core.ports import Embeds
 from core.spaces import Dense
 from core.types import Content
 from tests.doubles import ColourEncoder, WordEncoder
@@ -34,7 +34,7 @@ class Family:
         return make
 
 
-def make(_argument: str = "") -> Sequence[Encoder]:
+def make(_argument: str = "") -> Sequence[Embeds]:
     """The encoders of the profile `toy`."""
     return [SlowColours(), WordEncoder()]
 

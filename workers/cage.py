@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import BinaryIO
@@ -18,7 +18,7 @@ from core.errors import DecoderCrashed, DecoderDown, Misconfigured, OutOfMemory
 from core.runtime import metrics
 from core.runtime.settings import lane_count
 from core.runtime.wiring import Parts
-from core.types import Modality, Segment
+from core.types import Modality, Piece, Wants
 from ingest.limits import Limits
 from workers.cage_process import CageLimits, Process
 
@@ -48,24 +48,37 @@ class Cage:
         weakref.finalize(self, _end_all, self._running, self._owner)  # also when Python exits
 
     def prepare(
-        self, data: bytes | BinaryIO, *, modality: Modality, media_type: str, limits: Limits, side: int
-    ) -> list[Segment]:
+        self,
+        data: bytes | BinaryIO,
+        *,
+        modality: Modality,
+        media_type: str,
+        limits: Limits,
+        wants: Wants,
+        fresh: bool = False,
+    ) -> Generator[Piece, None, None]:
         """As `ingest.prepare.prepare`, faults included. An open local file is read in the child.
 
+        A child is busy until the last piece was taken, or this is closed. `fresh`: one that has no past.
         Raises besides: OutOfMemory, TimedOut, DecoderCrashed; DecoderDown when no child can be started.
         """
-        request = {"modality": modality, "media_type": media_type, "side": side, "limits": asdict(limits)}
+        request = {"modality": modality, "media_type": media_type, "limits": asdict(limits)}
+        request |= {"wants": asdict(wants) | {"contents": sorted(wants.contents)}}
+        begun = False
         with _as_file(data) as fd:
             limits.check("bytes", os.fstat(fd).st_size)
-            with self._child() as child:
+            with self._child(fresh=fresh) as child:
                 had_past = child.served > 0
                 try:
-                    return child.serve(request, fd, limits)
+                    for piece in child.serve(request, fd, limits):
+                        begun = True
+                        yield piece
+                    return
                 except (DecoderCrashed, OutOfMemory):
-                    if not had_past and not self._closed:
+                    if begun or (not had_past and not self._closed):
                         raise
             with self._child(fresh=True) as child:
-                return child.serve(request, fd, limits)
+                yield from child.serve(request, fd, limits)
 
     def close(self) -> None:
         """End all children, those at work too, and wait until they are gone. Harmless twice."""

@@ -14,10 +14,11 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import Refused
-from core.types import Modality
+from core.types import Modality, Wants
 from ingest.limits import Limits
 from ingest.prepare import prepare
 from workers.cage_wire import Gone, Message, Shared, Wire, pack
@@ -34,10 +35,15 @@ def main(sock: int, shared: int, memory: int, cpu: int) -> None:
     while True:
         try:
             request, fd = wire.receive_with_fd()
+            allow(cpu)
+            for answer in _answers(request, fd, area):
+                wire.send(answer)
+                if not answer.get("more"):
+                    break
+                wire.receive()
+                allow(cpu)
         except Gone:
             return
-        allow(cpu)
-        wire.send(_answer(request, fd, area))
 
 
 def die_with_parent() -> None:
@@ -77,25 +83,27 @@ def allow(cpu: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
-def _answer(request: Message, fd: int, shared: Shared) -> Message:
+def _answers(request: Message, fd: int, shared: Shared) -> Iterator[Message]:
+    """A message a piece; the last has no `more`."""
     try:
-        with open(fd, "rb", buffering=0) as file:
+        with open(fd, "rb") as file:
             file.seek(0)  # it shares its place with the parent's, which may ask twice
-            data = file.readall()
-        segments = prepare(
-            data,
-            modality=Modality(request["modality"]),
-            media_type=request["media_type"],
-            limits=Limits(**request["limits"]),
-            side=request["side"],
-        )
-        return pack(segments, shared)
+            wants = request["wants"]
+            for piece in prepare(
+                file,
+                modality=Modality(request["modality"]),
+                media_type=request["media_type"],
+                limits=Limits(**request["limits"]),
+                wants=Wants(**wants | {"contents": frozenset(map(Modality, wants["contents"]))}),
+            ):
+                yield pack(piece.segments, shared) | ({} if piece.last else {"more": True})
     except Exception as exc:  # noqa: BLE001  a defect costs one file too
         if _lacked_memory(exc):
-            return {"fault": "OutOfMemory"}
-        if isinstance(exc, Refused):
-            return {"fault": exc.kind, "message": str(exc)}
-        return {"fault": "Defect", "message": f"decoding broke: {type(exc).__name__}: {exc}"}
+            yield {"fault": "OutOfMemory"}
+        elif isinstance(exc, Refused):
+            yield {"fault": exc.kind, "message": str(exc)}
+        else:
+            yield {"fault": "Defect", "message": f"decoding broke: {type(exc).__name__}: {exc}"}
 
 
 def _lacked_memory(exc: BaseException | None) -> bool:

@@ -7,16 +7,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from core import errors
 from core.errors import DecoderCrashed, DecoderDown, Defect, Fault, OutOfMemory, Refused, TimedOut
-from core.types import Segment
+from core.types import Piece
 from ingest.limits import Limits
-from workers.cage_wire import KEPT, Gone, Late, Message, Nonsense, Wire, longest, unpack
+from workers.cage_wire import GO_ON, KEPT, Gone, Late, Message, Nonsense, Wire, longest, unpack
 
 START = 60.0  # seconds in which a child imports what it needs: a third of one where nothing else runs
 DYING = 5.0  # seconds from hanging up to being dead
@@ -71,17 +71,30 @@ class Process:
         """Whether it runs."""
         return self._popen.poll() is None
 
-    def serve(self, request: Message, fd: int, limits: Limits) -> list[Segment]:
-        """The segments of an open file. Raises what `prepare` does, OutOfMemory, TimedOut, DecoderCrashed."""
-        self.usable = False
+    def serve(self, request: Message, fd: int, limits: Limits) -> Iterator[Piece]:
+        """The pieces of an open file. Raises what `prepare` does, OutOfMemory, TimedOut, DecoderCrashed.
+
+        Each piece may take as much time as a file. Closed before the last, it leaves a child that is not usable.
+        """
         self.served += 1
-        self._wire.deadline = time.monotonic() + self._limits.seconds
         self._drain()
+        piece, count = self._ask(request, limits, fd), 0
+        while not piece.last:
+            yield piece
+            count += len(piece.segments)
+            piece = self._ask(GO_ON, limits, start=count)
+        self.usable = True
+        yield piece
+
+    def _ask(self, request: Message, limits: Limits, fd: int | None = None, *, start: int = 0) -> Piece:
+        self.usable = False
+        self._wire.deadline = time.monotonic() + self._limits.seconds
         try:
             self._wire.send(request, fd=fd)
             answer = self._wire.receive(most=longest(limits))
             fault = _fault(answer) if "fault" in answer else None
-            segments = [] if fault else unpack(answer, self._shared, limits=limits, most=self._limits.memory_bytes)
+            most = self._limits.memory_bytes
+            segments = [] if fault else unpack(answer, self._shared, limits=limits, most=most, start=start)
         except Late:
             raise TimedOut(
                 f"decoding it took more than {self._limits.seconds:g} s: repair it, or raise QUIVER_DECODE_SECONDS"
@@ -98,10 +111,10 @@ class Process:
         if segments and answer["bytes"] > KEPT:
             os.ftruncate(self._shared, KEPT)
             os.ftruncate(self._shared, self._limits.memory_bytes)
-        self.usable = True
         if fault:
+            self.usable = True
             raise fault
-        return segments
+        return Piece(segments, last=not answer.get("more"))
 
     def kill(self) -> None:
         """End it, whatever it is doing; who waits for it learns of it."""

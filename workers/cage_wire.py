@@ -26,10 +26,12 @@ KEPT = 16 << 20  # bytes of shared memory that outlive an answer
 HEAD = 1 << 16  # bytes of JSON that any message may have, besides its segments
 _A_SEGMENT = 256  # bytes of JSON that a segment may have
 _LENGTH = struct.Struct("<I")
+_A_NAME = 16  # characters that the name of a language has at most
 _CHANNELS = 3
 _FARTHEST = 2**53  # that a span may end at: beyond, floats skip integers
 
 Message = dict[str, Any]
+GO_ON: Message = {"go": "on"}  # the next piece
 
 
 class Nonsense(Exception):
@@ -150,7 +152,8 @@ def pack(segments: Sequence[Segment], shared: Shared) -> Message:
     for segment in segments:
         head: Message = {"ordinal": segment.ordinal}
         match segment.content:
-            case Text(value):
+            case Text(value, language):
+                head["language"] = language
                 part: bytes | memoryview = value.encode()
                 head["text"] = len(part)
             case Image(pixels):
@@ -166,23 +169,24 @@ def pack(segments: Sequence[Segment], shared: Shared) -> Message:
     return {"segments": heads, "bytes": shared.write(parts)}
 
 
-def unpack(answer: Message, shared: int, *, limits: Limits, most: int) -> list[Segment]:
-    """The segments of an answer, their bytes copied out of shared memory.
+def unpack(answer: Message, shared: int, *, limits: Limits, most: int, start: int = 0) -> list[Segment]:
+    """The segments of an answer, their bytes copied out of shared memory; their ordinals count from `start`.
 
     Nothing is allocated before the sizes that are claimed are known to agree and to be inside the limits:
     `limits.pixels` an image, `limits.text_chars` a text, `most` bytes together. Raises Nonsense.
     """
     heads = answer.get("segments")
-    if not isinstance(heads, list) or not 0 < len(heads) <= limits.segments:
+    if not isinstance(heads, list) or not start < start + len(heads) <= limits.segments:
         raise Nonsense("no list of segments, or one over its limit")
-    plans = [_plan(head, at, limits) for at, head in enumerate(heads)]
+    plans = [_plan(head, at, limits) for at, head in enumerate(heads, start)]
     total = sum(size for _, _, size, _ in plans)
     if total != answer.get("bytes") or total > most:
         raise Nonsense("sizes that do not agree, or are more than a child can hold")
     out: list[Segment] = []
     offset = 0
-    for ordinal, (kind, numbers, size, span) in enumerate(plans):
-        out.append(Segment(ordinal, _content(kind, numbers, _copied(shared, offset, size)), span))
+    for ordinal, (kind, numbers, size, span) in enumerate(plans, start):
+        content = _content(kind, numbers, _copied(shared, offset, size), _language(heads[ordinal - start]))
+        out.append(Segment(ordinal, content, span))
         offset += size
     return out
 
@@ -223,11 +227,18 @@ def _copied(shared: int, offset: int, size: int) -> NDArray[np.uint8]:
     return raw
 
 
-def _content(kind: str, numbers: tuple[int, ...], raw: NDArray[np.uint8]) -> Content:
+def _language(head: Message) -> str:
+    said = head.get("language", "")
+    if not isinstance(said, str) or len(said) > _A_NAME:
+        raise Nonsense("a language that is none")
+    return said
+
+
+def _content(kind: str, numbers: tuple[int, ...], raw: NDArray[np.uint8], language: str) -> Content:
     match kind:
         case "text":
             try:
-                return Text(raw.tobytes().decode())
+                return Text(raw.tobytes().decode(), language)
             except UnicodeDecodeError as exc:
                 raise Nonsense("a text that is not UTF-8") from exc
         case "image":

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 
 from core.errors import BadQuery, NoSuchCollection
 from core.fields import Fields
 from core.ports import Encoder
 from core.records import Collection, Index, IndexState
 from core.runtime.wiring import Parts
-from core.types import Tenant
+from core.types import Reading, Tenant
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -29,6 +30,14 @@ def mark(owner: Tenant | None) -> str:
 def label_of(key: str) -> str:
     """What people call the collection of that key."""
     return key.partition(".")[0]
+
+
+def parse_reads(names: Iterable[str]) -> frozenset[Reading]:
+    """Raises BadQuery for a name that is none."""
+    try:
+        return frozenset(Reading(name) for name in names)
+    except ValueError as exc:
+        raise BadQuery(f"{exc}: what a collection reads is of {', '.join(Reading)}") from exc
 
 
 def visible(parts: Parts, owner: Tenant | None) -> list[Collection]:
@@ -56,11 +65,18 @@ def find(parts: Parts, owner: Tenant | None, label: str) -> Collection:
 
 
 def ensure(
-    parts: Parts, label: str, fields: Fields | None = None, profile: str | None = None, *, owner: Tenant | None = None
+    parts: Parts,
+    label: str,
+    fields: Fields | None = None,
+    profile: str | None = None,
+    *,
+    reads: frozenset[Reading] | None = None,
+    owner: Tenant | None = None,
 ) -> Collection:
     """The collection of that label, made with a serving index if there is none.
 
-    Raises Conflict when it exists with other fields or another profile, UnknownProfile, BadQuery for a bad name.
+    Raises Conflict when it exists with other fields, another profile or other reads, UnknownProfile, BadQuery for a bad
+    name.
     """
     try:
         there = find(parts, owner, label)
@@ -72,6 +88,7 @@ def ensure(
         name=there.name if there else label + mark(owner),
         fields=fields if fields is not None else there.fields if there else {},
         profile=profile or (there.profile if there else parts.settings.profile),
+        reads=reads if reads is not None else there.reads if there else frozenset(),
     )
     encoders = parts.encoders.of_profile(wanted.profile)  # before anything is written: the profile may be unknown
     made = parts.catalogue.create_collection(wanted)
@@ -83,11 +100,12 @@ def ensure(
 def first_index(collection: Collection, encoders: tuple[Encoder, ...]) -> Index:
     """Its id follows from what it holds, so that making it twice makes it once."""
     spaces = tuple(encoder.space for encoder in encoders)
-    said = json.dumps([[s.vector_name for s in spaces], sorted(collection.fields.items())])
+    said = json.dumps([[s.vector_name for s in spaces], sorted(collection.fields.items()), *sorted(collection.reads)])
     return Index(
         id=f"{collection.name}-{hashlib.sha256(said.encode()).hexdigest()[:8]}",
         collection=collection.name,
         state=IndexState.SERVING,
         spaces=spaces,
         fields=collection.fields,
+        reads=collection.reads,
     )

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Generator
+from contextlib import closing
+from functools import reduce
+from operator import or_
 from typing import BinaryIO
 
+from core.records import Collection
 from core.runtime.wiring import Parts
-from core.types import Modality, Segment
+from core.types import Image, Modality, Piece, Wants
 from ingest.limits import Limits
 from ingest.prepare import prepare
 from workers.cage import cage_of
+
+PLAIN = frozenset({"text/plain", "text/markdown"})
 
 
 def limits_of(parts: Parts) -> Limits:
@@ -23,11 +31,35 @@ def limits_of(parts: Parts) -> Limits:
     )
 
 
-def decode(parts: Parts, source: bytes | BinaryIO, *, modality: Modality, media_type: str, side: int) -> list[Segment]:
-    """The segments of a file, images at no less than twice `side` pixels. In the cage, but for text: reading UTF-8 runs
-    no codec. Raises Refused, DecoderDown."""
+def wants_of(parts: Parts, collection: Collection) -> Wants:
+    """What the encoders of a collection can use of an asset, all together."""
+    return reduce(or_, (encoder.wants for encoder in parts.encoders.of_profile(collection.profile)))
+
+
+def decode(
+    parts: Parts,
+    source: bytes | BinaryIO,
+    *,
+    modality: Modality,
+    media_type: str,
+    wants: Wants,
+    fresh: bool = False,
+) -> Generator[Piece, None, None]:
+    """The segments of a file, a piece at a time; closing it ends the work. In the cage, but for plain text: reading
+    UTF-8 runs no codec. `fresh`: by a process that has decoded nothing before, whose verdict is not asked twice.
+    Raises Refused, DecoderDown."""
     limits = limits_of(parts)
-    if modality is Modality.TEXT or parts.settings.decode == "inline":
-        data = source if isinstance(source, bytes) else source.read()
-        return prepare(data, modality=modality, media_type=media_type, limits=limits, side=side)
-    return cage_of(parts).prepare(source, modality=modality, media_type=media_type, limits=limits, side=side)
+    if media_type in PLAIN or parts.settings.decode == "inline":
+        held = io.BytesIO(source) if isinstance(source, bytes) else source
+        return prepare(held, modality=modality, media_type=media_type, limits=limits, wants=wants)
+    caged = cage_of(parts)
+    return caged.prepare(source, modality=modality, media_type=media_type, limits=limits, wants=wants, fresh=fresh)
+
+
+def picture(parts: Parts, source: bytes | BinaryIO, *, media_type: str, side: int) -> Image:
+    """The first frame of an image, at no less than twice `side` pixels. Raises as `decode`."""
+    wants = Wants(contents=frozenset({Modality.IMAGE}), pixels=side)
+    with closing(decode(parts, source, modality=Modality.IMAGE, media_type=media_type, wants=wants)) as pieces:
+        content = next(iter(next(pieces).segments)).content
+    assert isinstance(content, Image)
+    return content

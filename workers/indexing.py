@@ -6,9 +6,9 @@ is found by its receipt (`workers.upkeep.sweep`).
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import perf_counter
@@ -20,14 +20,14 @@ from core.records import Claim, Collection, Index
 from core.runtime import metrics, traces
 from core.runtime.wiring import Parts
 from core.spaces import EmbeddingSpace, Sparse
-from core.types import Asset, AssetId, Segment
-from workers.decoding import decode
+from core.types import Asset, AssetId, Piece, Segment
+from workers.decoding import decode, wants_of
 from workers.identity import me
 
 BACKOFF = timedelta(seconds=5)  # doubled with every attempt
 BACKOFF_CAP = timedelta(minutes=10)
 
-Prepared = list[tuple[Claim, list[Segment]]]
+Prepared = list[tuple[Claim, Sequence[Segment]]]
 
 
 @dataclass(slots=True)
@@ -105,60 +105,144 @@ def by_bytes(claims: Sequence[Claim], most: int) -> Iterator[list[Claim]]:
 
 def _index(parts: Parts, collection: Collection, claims: Sequence[Claim]) -> Tally:
     tally = Tally()
-    with tally.timed("decode"):
-        prepared = _prepare(parts, collection, claims, tally)
+    prepared, long = _prepare(parts, collection, claims, tally)
     for index in parts.catalogue.indexes(collection.name):
         prepared = _write(parts, collection, index, prepared, tally)
     with tally.timed("commit"):
         parts.catalogue.finish([claim for claim, _ in prepared])
     tally.indexed += len(prepared)
+    for claim in long:
+        _index_long(parts, collection, claim, tally)
     return tally
 
 
-def _prepare(parts: Parts, collection: Collection, claims: Sequence[Claim], tally: Tally) -> Prepared:
-    side = max((encoder.pixels for encoder in parts.encoders.of_profile(collection.profile)), default=0)
+def _prepare(
+    parts: Parts, collection: Collection, claims: Sequence[Claim], tally: Tally
+) -> tuple[Prepared, list[Claim]]:
+    """The segments of each, and those that come in several pieces, of which none is held."""
     out: Prepared = []
+    long: list[Claim] = []
     for claim in claims:
-        asset = claim.asset
         try:
-            with parts.blobs.open(asset.digest) as source:
-                said = decode(parts, source, modality=asset.modality, media_type=asset.media_type, side=side)
-            out.append((claim, said))
+            with _pieces(parts, collection, claim, tally) as pieces:
+                piece = next(pieces)
+            if piece.last:
+                out.append((claim, piece.segments))
+            else:
+                long.append(claim)
         except (Refused, Defect) as fault:
             _fail(parts, claim, fault, tally)
-    return out
+    return out, long
+
+
+@contextmanager
+def _pieces(
+    parts: Parts, collection: Collection, claim: Claim, tally: Tally, *, fresh: bool = False
+) -> Iterator[Iterator[Piece]]:
+    """An asset decoded a piece at a time."""
+    asset = claim.asset
+    with tally.timed("fetch"):
+        source = parts.blobs.open(asset.digest)
+    with source:
+        made = decode(
+            parts,
+            source,
+            modality=asset.modality,
+            media_type=asset.media_type,
+            wants=wants_of(parts, collection),
+            fresh=fresh,
+        )
+        with closing(made):
+            yield _timed(made, tally)
+
+
+def _timed(pieces: Iterator[Piece], tally: Tally) -> Iterator[Piece]:
+    while True:
+        with tally.timed("decode"):
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece
+
+
+def _index_long(parts: Parts, collection: Collection, claim: Claim, tally: Tally) -> None:
+    """An asset of many pieces: each is encoded and written before the next is decoded, and the lease renewed."""
+    indexes = parts.catalogue.indexes(collection.name)
+    counts = dict.fromkeys((index.id for index in indexes), 0)
+    try:
+        with _pieces(parts, collection, claim, tally, fresh=True) as pieces:
+            for piece in pieces:
+                for index in indexes:
+                    encoders = _encoders(parts, collection, index)
+                    with tally.timed("encode"):
+                        points = points_of(index, encoders, [(claim, piece.segments)])
+                    _upsert(parts, index, points, tally)
+                    counts[index.id] += len(points)
+                with tally.timed("commit"):
+                    parts.catalogue.renew([claim], parts.settings.lease)
+        for index in indexes:
+            if not counts[index.id]:
+                raise _no_space(index, claim.asset)
+    except (Refused, Defect) as fault:
+        for index in indexes:  # half of it shall not be found
+            parts.store.forget(index, {claim.asset.id: None})
+        _fail(parts, claim, fault, tally)
+        return
+    if all(_sign(parts, index, {claim: counts[index.id]}, tally) for index in indexes):
+        with tally.timed("commit"):
+            parts.catalogue.finish([claim])
+        tally.indexed += 1
 
 
 def _write(parts: Parts, collection: Collection, index: Index, prepared: Prepared, tally: Tally) -> Prepared:
     """Encode, upsert, forget older generations, sign. Returns those that now have a receipt."""
     written, points = _encode(parts, collection, index, prepared, tally)
-    if not written:
+    counts = Counter(said["asset"] for said in points.payloads)
+    for claim, _ in written:
+        if not counts[str(claim.asset.id)]:
+            _fail(parts, claim, _no_space(index, claim.asset), tally)
+    held = {claim: counts[str(claim.asset.id)] for claim, _ in written if counts[str(claim.asset.id)]}
+    if not held:
         return []
-    claims = [claim for claim, _ in written]
-    older: dict[AssetId, int | None] = {c.asset.id: c.asset.generation for c in claims if c.asset.generation > 1}
+    _upsert(parts, index, points, tally)
+    signed = _sign(parts, index, held, tally)
+    return [(claim, segments) for claim, segments in written if claim in signed]
+
+
+def _upsert(parts: Parts, index: Index, points: Points, tally: Tally) -> None:
     with tally.timed("upsert"):
         parts.store.create(index)
         parts.store.upsert(index, points)
+
+
+def _sign(parts: Parts, index: Index, counts: Mapping[Claim, int], tally: Tally) -> set[Claim]:
+    """Make what was written durable and sign for it. Those whose receipt was taken."""
+    older: dict[AssetId, int | None] = {c.asset.id: c.asset.generation for c in counts if c.asset.generation > 1}
+    with tally.timed("upsert"):
         if older:
             # Before the receipt: with it the asset would count as done, and nobody would come for what is left over.
             parts.store.forget(index, older)
         parts.store.flush(index)
     with tally.timed("commit"):
-        refused = parts.catalogue.sign(index, {claim: len(segments) for claim, segments in written})
+        refused = parts.catalogue.sign(index, counts)
     if refused:
         with tally.timed("upsert"):
             parts.store.forget(index, refused)  # a late writer takes its points back
-    stale = [claim for claim in claims if claim.asset.id in refused]
+    stale = [claim for claim in counts if claim.asset.id in refused]
     parts.catalogue.finish(stale)
     tally.stale += len(stale)
-    return [(claim, segments) for claim, segments in written if claim.asset.id not in refused]
+    return {claim for claim in counts if claim.asset.id not in refused}
+
+
+def _encoders(parts: Parts, collection: Collection, index: Index) -> list[Encoder]:
+    return [parts.encoders.of_space(collection.profile, space) for space in index.spaces]
 
 
 def _encode(
     parts: Parts, collection: Collection, index: Index, prepared: Prepared, tally: Tally
 ) -> tuple[Prepared, Points]:
     """The points of a batch. A batch that breaks an encoder is halved until the culprit stands alone."""
-    encoders = [parts.encoders.of_space(collection.profile, space) for space in index.spaces]
+    encoders = _encoders(parts, collection, index)
     try:
         with tally.timed("encode"):
             return prepared, points_of(index, encoders, prepared)
@@ -175,29 +259,34 @@ def _encode(
 
 
 def points_of(index: Index, encoders: Sequence[Encoder], prepared: Prepared) -> Points:
-    """The points of prepared assets, one column a space. Raises NoSpaceFor for an asset that no space embeds."""
-    flat: list[tuple[Asset, Segment]] = [(claim.asset, segment) for claim, parts in prepared for segment in parts]
+    """The points of prepared assets, one column a space, and none for a segment that no space embeds."""
+    spoken = frozenset(content for encoder in encoders for content in encoder.space.modalities)
+    flat: list[tuple[Asset, Segment]] = [
+        (claim.asset, segment)
+        for claim, segments in prepared
+        for segment in segments
+        if segment.content.modality in spoken
+    ]
     columns: dict[EmbeddingSpace, Column] = {}
-    held: set[int] = set()
     for encoder in encoders:
         space = encoder.space
         rows = [i for i, (_, segment) in enumerate(flat) if segment.content.modality in space.modalities]
         if not rows:
             continue
-        held.update(rows)
         vectors = encoder.encode([flat[i][1].content for i in rows])
         if space.sparse:
             said = [(row, v) for row, v in zip(rows, vectors, strict=True) if isinstance(v, Sparse) and len(v)]
             rows, vectors = [row for row, _ in said], [v for _, v in said]
         columns[space] = Column(rows, vectors)
-    for i, (asset, _) in enumerate(flat):
-        if i not in held:
-            raise NoSpaceFor(f"{asset.external_id}: no space of {index.collection!r} embeds {asset.modality}")
     return Points(
-        ids=[point_id(asset, segment.ordinal) for asset, segment in flat],
+        ids=[point_id(asset, segment.ordinal, segment.source) for asset, segment in flat],
         payloads=[payload(asset, segment, index.fields) for asset, segment in flat],
         columns=columns,
     )
+
+
+def _no_space(index: Index, asset: Asset) -> NoSpaceFor:
+    return NoSpaceFor(f"{asset.external_id}: no space of {index.collection!r} embeds {asset.modality}")
 
 
 def _fail(parts: Parts, claim: Claim, fault: Fault, tally: Tally) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from core.errors import BadMetadata, NoSpaceFor, Overloaded, Refused, TooLarge
 from core.records import Collection, Draft, Outcome
 from core.runtime.wiring import Parts
-from core.types import AssetId, Tenant
+from core.types import AssetId, Modality, Tenant
 from ingest.register import draft
 from ingest.sources.manifest import Item
 from workers.decoding import limits_of
@@ -66,6 +66,8 @@ class Drafts:
     def __init__(self, parts: Parts, collection: Collection, *, fetches: bool) -> None:
         spaces = parts.catalogue.serving(collection.name).spaces
         self._taken = frozenset(modality for space in spaces for modality in space.modalities)
+        if self._taken & {Modality.IMAGE, Modality.AUDIO}:
+            self._taken |= {Modality.VIDEO}
         self._blobs, self._name = parts.blobs, collection.name
         self._draft = partial(
             draft,

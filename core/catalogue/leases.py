@@ -142,6 +142,12 @@ def finish(conn: Connection, claims: Sequence[Claim]) -> None:
         conn.execute(delete(leases).where(_held(chunk)))
 
 
+def renew(conn: Connection, claims: Sequence[Claim], lease: timedelta) -> None:
+    """Port: `Catalogue.renew`."""
+    for chunk in rows.chunks(list(claims), 500):
+        conn.execute(update(leases).where(_held(chunk)).values(expires_at=now() + lease))
+
+
 def release(conn: Connection, claims: Sequence[Claim]) -> None:
     """Port: `Catalogue.release`."""
     for chunk in rows.chunks(list(claims), 500):

@@ -14,7 +14,7 @@ from core.catalogue.tables import assets, failures, indexes, leases, receipts
 from core.fields import FieldType
 from core.records import Collection, Failure, Index, IndexState, State
 from core.spaces import EmbeddingSpace
-from core.types import Asset, AssetId, Digest, Modality, Tenant
+from core.types import Asset, AssetId, Digest, Modality, Reading, Tenant
 
 T = TypeVar("T")
 ACTIVE = (str(IndexState.BUILDING), str(IndexState.SERVING))  # those that assets are written to
@@ -47,7 +47,9 @@ def asset(row: Row[Any]) -> Asset:
 def collection(row: Row[Any]) -> Collection:
     """A row of `collections`."""
     fields = {name: FieldType(kind) for name, kind in row.fields.items()}
-    return Collection(name=row.name, fields=fields, profile=row.profile)
+    return Collection(
+        name=row.name, fields=fields, profile=row.profile, reads=frozenset(Reading(said) for said in row.reads)
+    )
 
 
 def index(row: Row[Any]) -> Index:
@@ -58,6 +60,7 @@ def index(row: Row[Any]) -> Index:
         state=IndexState(row.state),
         spaces=tuple(EmbeddingSpace.from_dict(said) for said in row.spaces),
         fields={name: FieldType(kind) for name, kind in row.fields.items()},
+        reads=frozenset(Reading(said) for said in row.reads),
     )
 
 

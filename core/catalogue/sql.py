@@ -37,6 +37,7 @@ class SqlCatalogue(SqlDesk):
                 name=collection.name,
                 fields={name: str(kind) for name, kind in collection.fields.items()},
                 profile=collection.profile,
+                reads=sorted(collection.reads),
                 created_at=now(),
             )
             conn.execute(new.on_conflict_do_nothing())
@@ -71,6 +72,7 @@ class SqlCatalogue(SqlDesk):
                 state=str(index.state),
                 spaces=[space.as_dict() for space in index.spaces],
                 fields={name: str(kind) for name, kind in index.fields.items()},
+                reads=sorted(index.reads),
                 created_at=now(),
             )
             conn.execute(new.on_conflict_do_nothing(index_elements=["id"]))
@@ -146,6 +148,11 @@ class SqlCatalogue(SqlDesk):
         """Port."""
         with writing(self.engine) as conn:
             return leases.expire(conn, worker)
+
+    def renew(self, claims: Sequence[Claim], lease: timedelta) -> None:
+        """Port."""
+        with writing(self.engine) as conn:
+            leases.renew(conn, claims, lease)
 
     def release(self, claims: Sequence[Claim]) -> None:
         """Port."""
@@ -252,4 +259,5 @@ class SqlCatalogue(SqlDesk):
 
 def _declared(collection: Collection) -> str:
     fields = " ".join(f"{name}={kind}" for name, kind in sorted(collection.fields.items()))
-    return f"profile {collection.profile!r} and fields {fields or 'none'}"
+    reads = f" and reads {', '.join(sorted(collection.reads))}" if collection.reads else ""
+    return f"profile {collection.profile!r} and fields {fields or 'none'}{reads}"

@@ -48,6 +48,7 @@ collections = Table(
     Column("name", String(95), primary_key=True),  # a label, and the mark of the tenant that made it
     Column("fields", Json, nullable=False),
     Column("profile", String(255), nullable=False),
+    Column("reads", Json, nullable=False, server_default="[]"),
     Column("created_at", Moment, nullable=False),
 )
 
@@ -59,6 +60,7 @@ indexes = Table(
     Column("state", String(15), nullable=False),
     Column("spaces", Json, nullable=False),
     Column("fields", Json, nullable=False),
+    Column("reads", Json, nullable=False, server_default="[]"),
     Column("created_at", Moment, nullable=False),
     Index(
         "uq_indexes_serving",

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
 from core.errors import BadPoint, EncoderBroke, Fault, NoSpaceFor
 from core.points import check_vectors
-from core.ports import Encoder
+from core.ports import Embeds, Tokens
 from core.spaces import EmbeddingSpace, Sparse, Vector, Vectors
-from core.types import Content
+from core.types import Content, Wants
+
+_ANYTHING = Wants()
 
 
 class Checked:
-    """Wraps an encoder. Raises NoSpaceFor for content it cannot embed, EncoderBroke when it breaks its promise."""
+    """Makes an encoder of what embeds, which may leave out all but `space` and `encode`.
 
-    def __init__(self, inner: Encoder) -> None:
+    Raises NoSpaceFor for content it cannot embed, EncoderBroke when it breaks its promise.
+    """
+
+    def __init__(self, inner: Embeds) -> None:
         self._inner = inner
 
     @property
@@ -26,9 +32,16 @@ class Checked:
         return self._inner.space
 
     @property
-    def pixels(self) -> int:
+    def wants(self) -> Wants:
         """Port."""
-        return self._inner.pixels
+        said: Wants = getattr(self._inner, "wants", _ANYTHING)
+        return replace(said, contents=self.space.modalities)
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """Port."""
+        said: Tokens | None = getattr(self._inner, "tokens", None)
+        return said
 
     def encode(self, contents: Sequence[Content]) -> Vectors:
         """Port."""
@@ -44,7 +57,8 @@ class Checked:
         """Port."""
         self._ask([query])
         with _translated(self.space):
-            vector = self._inner.encode_query(query)
+            ask: Callable[[Content], Vector] | None = getattr(self._inner, "encode_query", None)
+            vector = ask(query) if ask is not None else self._inner.encode([query])[0]
         self._check([vector] if isinstance(vector, Sparse) else np.asarray(vector)[None])
         return vector
 

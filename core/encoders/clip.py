@@ -21,9 +21,9 @@ from core.encoders.checkpoint import Checkpoint, digest, read, snapshot
 from core.encoders.sentences import readable
 from core.encoders.threads import one_a_lane
 from core.errors import BadModel, MissingExtra, NoSpaceFor, UnknownProfile
-from core.ports import Encoder
+from core.ports import Embeds
 from core.spaces import EmbeddingSpace
-from core.types import Content, Image, Text
+from core.types import Content, Image, Text, Wants
 
 BATCH = 32  # contents in one forward
 
@@ -53,9 +53,9 @@ class ClipEncoder:
         return self.checkpoint.space
 
     @property
-    def pixels(self) -> int:
+    def wants(self) -> Wants:
         """The side that images are resized to before their middle is cut out."""
-        return max(self.checkpoint.picture.size)
+        return Wants(contents=self.space.modalities, pixels=max(self.checkpoint.picture.size))
 
     def encode(self, contents: Sequence[Content]) -> Float:
         """Unit rows. Raises MissingExtra, BadModel."""
@@ -84,7 +84,7 @@ class ClipEncoder:
             return self._towers
 
 
-def make(argument: str) -> Sequence[Encoder]:
+def make(argument: str) -> Sequence[Embeds]:
     """The encoder of `clip:FOLDER`, `clip:HUB_ID` or `clip:HUB_ID@REVISION`, no weight loaded yet; a hub model that is
     not in the cache is downloaded. Raises UnknownProfile, BadModel."""
     if not argument:

@@ -14,7 +14,7 @@ from core.encoders.labels import digest, lexicon, nodes
 from core.encoders.words import concepts_of
 from core.errors import NoSpaceFor
 from core.spaces import EmbeddingSpace, Metric, Sparse
-from core.types import Content, Image, Modality, Text
+from core.types import Content, Image, Modality, Text, Wants
 
 TEMPERATURE = 1.5
 FAINT = 0.01  # a node less probable than this is not kept
@@ -71,7 +71,7 @@ class ConceptsEncoder:
     """Pictures by the probability of each node, texts by the nodes that their words name."""
 
     trunk: Trunk
-    pixels = 260
+    wants = Wants(contents=frozenset({Modality.TEXT, Modality.IMAGE}), pixels=260)
 
     @cached_property
     def space(self) -> EmbeddingSpace:

@@ -20,9 +20,9 @@ from core.encoders.labels import digest, means
 from core.encoders.sentences import DIM, LONGEST, PACKAGE, Sentences, bare
 from core.encoders.sentences import RECIPE as TEXT_RECIPE
 from core.errors import NoSpaceFor, UnknownProfile
-from core.ports import Encoder
+from core.ports import Embeds
 from core.spaces import EmbeddingSpace, Metric
-from core.types import Content, Image, Modality, Text
+from core.types import Content, Image, Modality, Text, Wants
 
 TEMPERATURE = 2.0
 LIKELIEST = 30  # classes that a picture is placed by
@@ -81,7 +81,7 @@ class ConceptEncoder:
 
     trunk: Trunk
     sentences: Sentences = field(default_factory=Sentences)
-    pixels = PIXELS
+    wants = Wants(contents=frozenset({Modality.TEXT, Modality.IMAGE}), pixels=PIXELS)
 
     @cached_property
     def space(self) -> EmbeddingSpace:
@@ -124,7 +124,7 @@ class VisualEncoder:
     """What pictures look like, f32 (n, 1280): the pooled features of the net."""
 
     trunk: Trunk
-    pixels = PIXELS
+    wants = Wants(contents=frozenset({Modality.IMAGE}), pixels=PIXELS)
 
     @cached_property
     def space(self) -> EmbeddingSpace:
@@ -152,7 +152,7 @@ class VisualEncoder:
         return row
 
 
-def make(argument: str = "") -> Sequence[Encoder]:
+def make(argument: str = "") -> Sequence[Embeds]:
     """The encoders of the profile `packaged`: concept, visual, concepts. No weight is loaded yet.
 
     Raises UnknownProfile when anything follows the name, MissingExtra when the weights are not installed.

@@ -9,11 +9,11 @@ from typing import cast
 
 from core.encoders.checked import Checked
 from core.errors import MissingExtra, ModelMismatch, UnknownProfile
-from core.ports import Encoder
+from core.ports import Embeds, Encoder
 from core.spaces import EmbeddingSpace
 
 GROUP = "quiver.encoders"
-Family = Callable[[str], Sequence[Encoder]]  # what a plug-in exports: its argument to its encoders, weights not loaded
+Family = Callable[[str], Sequence[Embeds]]  # what a plug-in exports: its argument to its encoders, weights not loaded
 
 
 def families() -> dict[str, EntryPoint]:
@@ -52,7 +52,7 @@ class Encoders:
             + ": install the model that wrote it, or ingest into another collection"
         )
 
-    def _make(self, part: str) -> Sequence[Encoder]:
+    def _make(self, part: str) -> Sequence[Embeds]:
         name, _, argument = part.partition(":")
         if name in self._more:
             return self._more[name](argument)

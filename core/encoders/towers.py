@@ -1,4 +1,4 @@
-"""A loaded model as plain functions of arrays: what a family's loader makes, and what may be replaced by a faster equal."""
+"""A loaded model as plain functions of arrays: made by a family's loader, perhaps replaced by a faster equal."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Family = Literal["clip", "siglip", "chinese-clip", "clap", "bert", "dinov2"]
+Pooling = Literal["", "mean", "cls"]
 Float = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
@@ -24,8 +25,8 @@ class Towers:
     family: Family
     model: Any  # the torch.nn.Module, in float32 and eval mode, on the CPU
     dim: int
-    pooling: Literal["", "mean", "cls"] = ""  # of family bert: how token states become one row
+    pooling: Pooling = ""  # of family bert: how token states become one row
     side: tuple[int, int] = (0, 0)  # height, width of the pictures
     texts: Callable[[Ids, Ids], Float] | None = None  # token ids and mask (1: read), i64 (n, t), padded at the end
     images: Callable[[Float], Float] | None = None  # f32 (n, 3, height, width), prepared
-    sounds: Callable[[Float], Float] | None = None  # log mel spectrograms, f32 (n, channels, frames, mels)
+    sounds: Callable[[Float], Float] | None = None  # log mel spectrograms, f32 (n, 1, frames, mels)

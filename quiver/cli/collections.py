@@ -21,17 +21,22 @@ def create(
         typer.Option("--field", "-f", help="name=keyword|integer|float|bool|datetime|geo|text"),
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Encoders: packaged, clip:FOLDER.", show_default=False)] = None,
+    read: Annotated[
+        list[str] | None,
+        typer.Option("--read", help="caption|ocr|transcript: text inside its things that they are found by too."),
+    ] = None,
     data: Data = None,
     json: Json = False,
 ) -> None:
     """Make a collection with nothing in it; twice alike is once. It is there for all tenants."""
     with opened(data) as quiver:
-        made = quiver.create(collection, fields=field, profile=profile)
+        made = quiver.create(collection, fields=field, profile=profile, reads=read)
     if json:
         print_json(made)
     else:
         fields = " ".join(f"{name}={kind}" for name, kind in made.fields.items()) or "none"
-        out.print(f"{made.name}: profile {made.profile}, fields {fields}", highlight=False, markup=False)
+        reads = f", reads {', '.join(sorted(made.reads))}" if made.reads else ""
+        out.print(f"{made.name}: profile {made.profile}, fields {fields}{reads}", highlight=False, markup=False)
 
 
 @app.command("ls")

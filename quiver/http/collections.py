@@ -33,4 +33,5 @@ def create(
     """Make a collection. Twice alike is once; a difference is a conflict."""
     said = declared or NewCollection()
     fields = {name: str(kind) for name, kind in said.fields.items()} if declared is not None else None
-    return CollectionOut.of(caller.quiver.create(collection, fields=fields, profile=caller.profile(said.profile)))
+    profile = caller.profile(said.profile)
+    return CollectionOut.of(caller.quiver.create(collection, fields=fields, profile=profile, reads=said.reads))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from core.desk import Quota, Role
 from core.fields import FieldType
-from core.types import Modality
+from core.types import Modality, Reading
 from retrieval.request import MAX_LIMIT
 
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -40,6 +40,9 @@ class NewCollection(In):
         default={}, max_length=200, description="Metadata fields that filters may name"
     )
     profile: str | None = Field(default=None, description="Encoders; without it the default ones", max_length=255)
+    reads: list[Reading] | None = Field(
+        default=None, max_length=8, description="Text inside its things that they are found by too"
+    )
 
 
 class NewAsset(In):

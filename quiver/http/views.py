@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from core.desk import ApiKey, Role
 from core.fields import FieldType
 from core.records import Failure, Outcome, State
-from core.types import Modality
+from core.types import Modality, Reading
 from quiver.reports import Added, AssetState, AssetView, CollectionStatus, JobStatus
 from retrieval.request import Answer
 from workers.collections import label_of
@@ -24,6 +24,7 @@ class CollectionOut(BaseModel):
     name: str
     profile: str
     fields: dict[str, FieldType]
+    reads: list[Reading]
     encoders: dict[str, str]
     counts: dict[State, int]
 
@@ -34,6 +35,7 @@ class CollectionOut(BaseModel):
             name=said.name,
             profile=said.profile,
             fields=dict(said.fields),
+            reads=sorted(said.reads),
             encoders=dict(said.encoders),
             counts=dict(said.counts),
         )
@@ -190,6 +192,7 @@ class MatchOut(BaseModel):
     score: float
     rank: int
     ordinal: int
+    source: Reading | None
     span: SpanOut | None
     text: str | None
 
@@ -235,6 +238,7 @@ class AnswerOut(BaseModel):
                             score=m.score,
                             rank=m.rank,
                             ordinal=m.ordinal,
+                            source=m.source,
                             span=SpanOut(start=m.span.start, end=m.span.end, unit=m.span.unit) if m.span else None,
                             text=m.text,
                         )

@@ -53,14 +53,20 @@ class RemoteQuiver(Asking):
     # Taking in
 
     def create(
-        self, collection: str, *, fields: Mapping[str, str] | Iterable[str] | None = None, profile: str | None = None
+        self,
+        collection: str,
+        *,
+        fields: Mapping[str, str] | Iterable[str] | None = None,
+        profile: str | None = None,
+        reads: Iterable[str] | None = None,
     ) -> CollectionStatus:
         """As `Quiver.create`."""
         body: dict[str, Any] | None = None
-        if fields is not None or profile is not None:
+        if fields is not None or profile is not None or reads is not None:
             said = parse_fields(fields) if fields is not None else {}
             body = {"fields": {name: str(kind) for name, kind in said.items()}}
             body |= {"profile": profile} if profile is not None else {}
+            body |= {"reads": sorted(map(str, reads))} if reads is not None else {}
         return reading.collection(self._wire.ask("PUT", place_of(collection), json=body).json())
 
     def add(

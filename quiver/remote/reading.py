@@ -10,7 +10,7 @@ from uuid import UUID
 from core.desk import Job, Refusal
 from core.fields import FieldType
 from core.records import Failure, Outcome, State
-from core.types import Asset, AssetId, Digest, JobId, Modality, Span, Tenant
+from core.types import Asset, AssetId, Digest, JobId, Modality, Reading, Span, Tenant
 from quiver.reports import Added, AssetState, AssetView, CollectionStatus, JobStatus
 from retrieval.request import Answer, Hit, Match
 from workers.reconcile import Drift, Finding, Kind
@@ -25,6 +25,7 @@ def collection(said: Json) -> CollectionStatus:
         name=said["name"],
         profile=said["profile"],
         fields={name: FieldType(kind) for name, kind in said["fields"].items()},
+        reads=frozenset(map(Reading, said["reads"])),
         encoders=said["encoders"],
         counts=_counts(said["counts"]),
     )
@@ -136,6 +137,7 @@ def _hit(said: Json) -> Hit:
                 score=one["score"],
                 rank=one["rank"],
                 ordinal=one["ordinal"],
+                source=None if one["source"] is None else Reading(one["source"]),
                 span=Span(**one["span"]) if one["span"] else None,
                 text=one["text"],
             )

@@ -42,6 +42,18 @@ def test_a_lease_that_ran_out_is_claimed_again_and_the_attempt_counts(catalogue:
     assert (first.attempt, second.attempt) == (1, 2)
 
 
+def test_a_lease_that_is_renewed_holds_on_and_one_that_is_lost_does_not_come_back(catalogue: SqlCatalogue) -> None:
+    add(catalogue)
+    held = catalogue.claim("c", worker="w1", lease=timedelta(0), limit=1)
+    catalogue.renew(held, LEASE)
+    assert catalogue.claim("c", worker="w2", lease=LEASE, limit=1) == []
+    catalogue.renew(held, timedelta(0))
+    [taken] = catalogue.claim("c", worker="w2", lease=LEASE, limit=1)
+    catalogue.renew(held, timedelta(0))
+    assert catalogue.claim("c", worker="w3", lease=LEASE, limit=1) == [], "a lease of another was ended"
+    assert taken.attempt == 2
+
+
 def test_a_lease_given_back_counts_no_attempt(catalogue: SqlCatalogue) -> None:
     add(catalogue)
     for _ in range(5):

@@ -27,6 +27,7 @@ ROWS = (
     f"INSERT INTO leases VALUES ('{ID}', 1, 1, NULL, 'w', '{WHEN}')",
     f"INSERT INTO failures VALUES ('{ID}', 1, 'CorruptMedia', 'it is', 1, 'w', '{WHEN}', NULL)",
 )
+SIX = "id, collection, state, spaces, fields, created_at"
 KEPT = ("collections", "indexes", "assets", "receipts", "leases", "failures")
 
 
@@ -57,9 +58,14 @@ def test_no_row_is_lost_on_the_way_from_the_first_migration_and_back(engine: Eng
     before = rows_of(engine)
     assert all(before.values())
     command.upgrade(alembic_config(engine), "head")
-    assert rows_of(engine) == before
+    after = rows_of(engine)
+    assert after.pop("receipts") == []  # what was indexed by then is indexed again
+    assert {name: [row[: len(before[name][0])] for row in held] for name, held in after.items()} == {
+        name: before[name] for name in after
+    }
+    second = ROWS[1].replace("'c-1'", "'c-2'").replace("INTO indexes", f"INTO indexes ({SIX})")
     with pytest.raises(IntegrityError), engine.begin() as conn:
-        conn.execute(text(ROWS[1].replace("'c-1'", "'c-2'")))  # a second serving index
+        conn.execute(text(second))  # a second serving index
     with pytest.raises(IntegrityError), engine.begin() as conn:
         conn.execute(text(ROWS[2].replace("'c'", "'nowhere'").replace(ID, ID.replace("7", "8"))))
     with engine.begin() as conn:  # it came by one connection of the pool: what points to it still goes with it

@@ -81,7 +81,7 @@ def test_nonsense_is_seen_before_anything_is_allocated():
         # A message without an end is last: nothing can be read behind it.
         for name, answer in sorted(NONSENSE.items(), key=lambda named: named[0] == "long"):
             with _as_file(answer) as fd, pytest.raises(DecoderCrashed, match="nonsense"):
-                child.serve({}, fd, SMALL)
+                list(child.serve({}, fd, SMALL))
             assert not child.usable, name
             assert tracemalloc.get_traced_memory()[1] < 1 << 20, name
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -12,14 +14,21 @@ from hypothesis import strategies as st
 from PIL import ImageFile
 
 from core.errors import CorruptMedia, Refused, TooLarge, UnsupportedMedia
-from core.types import Image, Modality
+from core.types import Image, Modality, Segment, Wants
 from ingest.decode.image import decode_image
 from ingest.limits import Limits
-from ingest.prepare import prepare
+from ingest.prepare import prepare, whole
 from tests.photos import KINDS, huge_png, photo, picture, saved, turned
 
 LIMITS = Limits()
 RED = (230, 10, 10)
+
+
+ANYTHING = Wants()
+
+
+def decoded(data: bytes, *, wants: Wants = ANYTHING, **more: Any) -> list[Segment]:
+    return whole(prepare(io.BytesIO(data), wants=wants, **more))
 
 
 def pixels(data: bytes, side: int = 0) -> np.ndarray:
@@ -197,7 +206,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 def test_decoding_any_bytes_gives_segments_or_refuses_and_nothing_else(data, modality, side):
     limits = Limits(pixels=1_000_000)
     try:
-        segments = prepare(data, modality=modality, media_type="?", limits=limits, side=side)
+        segments = decoded(data, modality=modality, media_type="?", limits=limits, wants=Wants(pixels=side))
     except Refused:
         return
     assert [segment.ordinal for segment in segments] == list(range(len(segments)))
@@ -214,12 +223,12 @@ def test_decoding_any_bytes_gives_segments_or_refuses_and_nothing_else(data, mod
 
 def test_a_file_over_the_byte_limit_is_not_decoded():
     with pytest.raises(TooLarge, match="QUIVER_MAX_BYTES"):
-        prepare(photo(), modality=Modality.IMAGE, media_type="image/jpeg", limits=Limits(bytes=100), side=0)
+        decoded(photo(), modality=Modality.IMAGE, media_type="image/jpeg", limits=Limits(bytes=100))
 
 
 def test_a_modality_without_a_decoder_is_refused_by_name():
     with pytest.raises(UnsupportedMedia, match=r"audio \(audio/wav\)"):
-        prepare(b"RIFF", modality=Modality.AUDIO, media_type="audio/wav", limits=LIMITS, side=0)
+        decoded(b"RIFF", modality=Modality.AUDIO, media_type="audio/wav", limits=LIMITS)
 
 
 def test_pillow_is_never_asked_to_accept_truncated_files():

@@ -20,7 +20,7 @@ from core.encoders.packaged import EXPANSION, ConceptEncoder, VisualEncoder, cen
 from core.encoders.sentences import bare
 from core.encoders.words import concepts_of
 from core.errors import NoSpaceFor, UnknownProfile
-from core.ports import Encoder
+from core.ports import Embeds
 from core.spaces import EmbeddingSpace, Sparse
 from core.types import Audio, Content, Image, Text
 
@@ -197,7 +197,7 @@ def test_three_spaces_cost_one_forward_and_other_pictures_another() -> None:
         return forward
 
     trunk = Trunk(counting)
-    spaces: list[Encoder] = [ConceptEncoder(trunk), VisualEncoder(trunk), ConceptsEncoder(trunk)]
+    spaces: list[Embeds] = [ConceptEncoder(trunk), VisualEncoder(trunk), ConceptsEncoder(trunk)]
     batch = [ramp(1), ramp(2)]
     for encoder in spaces:
         encoder.encode(batch)

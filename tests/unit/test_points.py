@@ -15,7 +15,7 @@ from core.errors import BadPoint
 from core.fields import FieldType
 from core.points import Column, Points, check_points, check_vectors, payload, point_id, span_of, text_words
 from core.spaces import Metric, Sparse
-from core.types import AssetId, Image, Modality, Segment, Span, Tenant, Text
+from core.types import AssetId, Image, Modality, Reading, Segment, Span, Tenant, Text
 from tests.strategies import FIELDS, make_asset, make_space, unit
 
 WORDS = make_space()
@@ -59,6 +59,7 @@ def test_a_payload_says_all_that_a_filter_asks_and_a_hit_shows():
         "digest": asset.digest,
         "generation": 3,
         "ordinal": 2,
+        "content": "text",
         "blocked": True,
         "metadata": {"a_text": "Red bird", "x": 1},
         "words": {"a_text": ["bird", "red"]},
@@ -66,6 +67,14 @@ def test_a_payload_says_all_that_a_filter_asks_and_a_hit_shows():
         "text": ("word " * 200)[:500],
     }
     assert span_of(said) == Span(10, 20, "char")
+
+
+def test_what_was_read_out_of_a_thing_says_how_and_is_a_point_of_its_own():
+    asset = make_asset()
+    read = Segment(0, Text("STOP", language="en"), source=Reading.OCR)
+    said = payload(asset, read, {})
+    assert (said["source"], said["language"], said["content"]) == ("ocr", "en", "text")
+    assert len({point_id(asset, 0, source) for source in (None, *Reading)}) == 1 + len(Reading)
 
 
 def test_a_segment_without_span_or_text_has_neither_in_its_payload():

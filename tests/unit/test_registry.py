@@ -13,15 +13,15 @@ from core.encoders import registry
 from core.encoders.checked import Checked
 from core.encoders.registry import Encoders, families
 from core.errors import MissingExtra, ModelMismatch, UnknownProfile
-from core.ports import Encoder
+from core.ports import Embeds, Encoder
 from tests.doubles import ColourEncoder, WordEncoder, toy
 
 
-def colours(_argument: str) -> Sequence[Encoder]:
+def colours(_argument: str) -> Sequence[Embeds]:
     return [ColourEncoder()]
 
 
-def named(argument: str) -> Sequence[Encoder]:
+def named(argument: str) -> Sequence[Embeds]:
     return [ColourEncoder(space=replace(ColourEncoder().space, name=argument or "unnamed"))]
 
 
@@ -33,7 +33,7 @@ def test_a_profile_is_made_once_and_shared_by_threads() -> None:
     calls: list[str] = []
     together = threading.Barrier(4)
 
-    def slow(argument: str) -> Sequence[Encoder]:
+    def slow(argument: str) -> Sequence[Embeds]:
         calls.append(argument)
         threading.Event().wait(0.02)  # a second maker would come in meanwhile
         return toy()

@@ -70,7 +70,7 @@ def test_more_like_this_finds_others_and_never_itself(world: World, by: str) -> 
 
 def test_more_like_a_long_text_uses_all_of_its_segments(world: World) -> None:
     world.add({"both": "red " * 300 + "blue " * 300, "mixed": "red blue", "red": "red", "green": "green"})
-    assert len(world.store.of_asset(world.parts.catalogue.serving("c"), world.id_of("both"))) > 1
+    assert len(world.store.of_assets(world.parts.catalogue.serving("c"), [world.id_of("both")])) > 1
     assert world.names(Like("both"))[0] == "mixed"
 
 
@@ -90,7 +90,7 @@ def test_an_asset_is_one_hit_with_its_best_segment(world: World) -> None:
 
 def test_a_long_text_does_not_crowd_the_others_out(world: World) -> None:
     world.add({"long": "red " * 20_000, "longer": "red " * 30_000, **{f"other-{i}": "red green" for i in range(12)}})
-    assert len(world.store.of_asset(world.parts.catalogue.serving("c"), world.id_of("long"))) > 60
+    assert len(world.store.of_assets(world.parts.catalogue.serving("c"), [world.id_of("long")])) > 60
     names = world.names(square(RED), limit=5)
     assert len(names) == len(set(names)) == 5
     assert set(names[:2]) == {"long", "longer"}
@@ -201,7 +201,7 @@ def test_every_query_of_the_store_carries_the_tenant(world: World) -> None:
     world.parts.__dict__["store"] = watched = Watched(world.store)
     world.ask("a red cat")
     assert watched.asked
-    assert all(query.scope == Scope(tenant=ME, modalities=query.scope.modalities) for query in watched.asked)
+    assert all(query.scope == Scope(tenant=ME, contents=query.scope.contents) for query in watched.asked)
 
 
 def test_a_query_is_one_trip_to_the_store(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from itertools import pairwise
 
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import TooLarge
-from core.types import Modality, Segment, Text
+from core.types import Modality, Segment, Text, Wants
 from ingest.limits import Limits
-from ingest.prepare import prepare
+from ingest.prepare import prepare, whole
 from ingest.segment import windows
 
 PIECES = [
@@ -148,4 +149,12 @@ def test_an_overlap_that_would_never_end_is_our_mistake(overlap):
 
 def test_a_text_of_too_many_segments_is_refused_with_the_setting():
     with pytest.raises(TooLarge, match=r"4 segments, but the limit is 3 segments.*QUIVER_MAX_SEGMENTS"):
-        prepare(b"x" * 3000, modality=Modality.TEXT, media_type="text/plain", limits=Limits(segments=3), side=0)
+        whole(
+            prepare(
+                io.BytesIO(b"x" * 3000),
+                modality=Modality.TEXT,
+                media_type="text/plain",
+                limits=Limits(segments=3),
+                wants=Wants(),
+            )
+        )

@@ -19,7 +19,7 @@ def test_a_space_says_what_makes_its_vectors(made) -> None:
     assert (space.name, space.model, space.dim) == ("clip", "clip", 20)
     assert space.modalities == {Modality.TEXT, Modality.IMAGE}
     assert encoder(made["siglip"]).space.dim == 24
-    assert (encoder(made["clip"]).pixels, encoder(made["siglip"]).pixels) == (36, 32)
+    assert (encoder(made["clip"]).wants.pixels, encoder(made["siglip"]).wants.pixels) == (36, 32)
     assert EmbeddingSpace.from_dict(space.as_dict()) == space
     # Written out, so that no change of code makes every index unreadable unseen.
     assert space.recipe == (
