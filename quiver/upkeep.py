@@ -55,6 +55,11 @@ class Upkeep(Base):
         found = self._failed(collection, kind, older_than)
         return [one.asset_id for one in found if not named or one.asset_id in named]
 
+    def stats(self, collection: str) -> dict[str, float]:
+        """Seconds an asset took in each stage of indexing (fetch, decode, encode, upsert, commit), on average since
+        the collection was made: what bounds the rate is the largest. Of one lane; as many run as are set."""
+        return self._parts.catalogue.spent(self._collection(collection).name)
+
     def reconcile(
         self, collection: str, *, repair: bool = False, on_progress: Callable[[Drift], None] | None = None
     ) -> Drift:

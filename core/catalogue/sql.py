@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from core.catalogue import assets, circuits, leases, receipts, rows, tables
+from core.catalogue import assets, circuits, leases, receipts, rows, stages, tables
 from core.catalogue.desk import SqlDesk
 from core.catalogue.engine import at_head, make_engine, migrate, now, reading, writing
 from core.errors import Conflict, NoSuchCollection
@@ -246,6 +246,16 @@ class SqlCatalogue(SqlDesk):
         """Port."""
         with reading(self.engine) as conn:
             return receipts.signed(conn, index, after, limit, tenant)
+
+    def spend(self, collection: str, seconds: Mapping[str, float], count: int) -> None:
+        """Port."""
+        with writing(self.engine) as conn:
+            stages.spend(conn, collection, seconds, count)
+
+    def spent(self, collection: str) -> dict[str, float]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return stages.spent(conn, collection)
 
     def strike(self, index: Index, wrong: Mapping[AssetId, int]) -> int:
         """Port."""

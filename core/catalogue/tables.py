@@ -130,6 +130,16 @@ failures = Table(
     Column("retry_at", Moment, nullable=True),  # null: never by itself
 )
 
+# Where the time of indexing goes: sums over all batches, of all workers.
+stages = Table(
+    "stages",
+    metadata,
+    Column("collection", ForeignKey("collections.name"), primary_key=True),
+    Column("stage", String(31), primary_key=True),
+    Column("seconds", Float, nullable=False),
+    Column("assets", BigInteger, nullable=False),
+)
+
 # What is down, for all workers to see. A row is there until a call succeeded.
 circuits = Table(
     "circuits",

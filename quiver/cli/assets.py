@@ -45,6 +45,31 @@ def status(
 
 
 @app.command()
+def stats(
+    collection: Annotated[str, typer.Argument(help="Its name.")] = "default",
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Where the time of indexing goes: what an asset takes in each stage, on average."""
+    with opened(data) as quiver:
+        spent = quiver.stats(collection)
+    if json:
+        print_json(spent)
+        return
+    if not spent:
+        out.print("nothing was indexed yet: `quiver ingest PATH` does it")
+        return
+    whole = sum(spent.values())
+    table(
+        ["stage", "ms an asset", "share"],
+        [
+            [stage, f"{1000 * seconds:.2f}", f"{seconds / whole:.0%}"]
+            for stage, seconds in sorted(spent.items(), key=lambda one: -one[1])
+        ],
+    )
+
+
+@app.command()
 def show(
     asset: Annotated[str, typer.Argument(help="Id or name.")],
     collection: CollectionOption = "default",

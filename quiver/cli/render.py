@@ -38,6 +38,8 @@ def plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if isinstance(value, frozenset):
+        return sorted(plain(held) for held in value)
     if isinstance(value, Sequence):
         return [plain(held) for held in value]
     return value

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from quiver.http.access import Admin
 from quiver.http.schemas import Label, NewKey, Page, Reconciling, Rotation, Selection
-from quiver.http.views import CountOut, DriftOut, FailureOut, IssuedOut, KeyOut
+from quiver.http.views import CountOut, DriftOut, FailureOut, IssuedOut, KeyOut, StatsOut
 from workers import keys
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
@@ -45,6 +45,12 @@ def discard(chosen: Selection, caller: Admin) -> CountOut:
     """Give up: remove the failed assets named, or all of a class and age."""
     age = _age(chosen.older_than_seconds)
     return CountOut(count=caller.quiver.discard(chosen.collection, *chosen.assets, kind=chosen.kind, older_than=age))
+
+
+@router.get("/stats")
+def stats(collection: Label, caller: Admin) -> StatsOut:
+    """Seconds an asset takes in each stage of indexing, on average."""
+    return StatsOut(stages=caller.quiver.stats(collection))
 
 
 @router.post("/reconcile")

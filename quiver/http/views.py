@@ -41,6 +41,12 @@ class CollectionOut(BaseModel):
         )
 
 
+class StatsOut(BaseModel):
+    """Where the time of indexing goes."""
+
+    stages: dict[str, float]
+
+
 class FailureOut(BaseModel):
     """Why an asset has no points."""
 

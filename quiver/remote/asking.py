@@ -156,6 +156,11 @@ class Asking:
         """As `Quiver.reconcile`."""
         return reading.drift(self._wire.post("/v1/admin/reconcile", {"collection": collection, "repair": repair}))
 
+    def stats(self, collection: str) -> dict[str, float]:
+        """As `Quiver.stats`."""
+        said = self._wire.get("/v1/admin/stats", collection=collection)
+        return {str(stage): float(spent) for stage, spent in said["stages"].items()}
+
     def attend(self) -> None:
         """As `Quiver.attend`."""
         self._wire.post("/v1/admin/sweep")

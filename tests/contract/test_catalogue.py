@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -159,3 +160,11 @@ def test_the_longest_name_of_a_tenants_collection_fits(catalogue: SqlCatalogue) 
     assert catalogue.create_collection(longest) == longest
     catalogue.register(ME, longest.name, [draft()])
     assert catalogue.asset(ME, longest.name, "a").collection == longest.name
+
+
+def test_seconds_of_stages_add_up_over_whoever_tells_them(catalogue: SqlCatalogue) -> None:
+    assert catalogue.spent("c") == {}
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: catalogue.spend("c", {"encode": 2.0, "decode": 0.5}, 2), range(20)))
+    catalogue.spend("c", {"upsert": 3.0}, 3)
+    assert catalogue.spent("c") == {"decode": 0.25, "encode": 1.0, "upsert": 1.0}

@@ -14,6 +14,7 @@ import pytest
 
 from core.errors import BadField, BadFilter, BadQuery, Conflict, CorruptMedia, NoSuchAsset, NoSuchCollection, NoSuchJob
 from core.records import Outcome, State
+from core.types import Reading
 from quiver import Progress, Quiver
 from quiver.remote.quiver import RemoteQuiver
 from tests.doubles import toy_parts
@@ -63,6 +64,28 @@ def test_what_is_added_is_found_shown_fetched_and_removed(door: Door, tmp_path: 
     done = door.remove("c", "a/ü", str(added[1].id), "nobody")
     assert (done.removed, done.unknown) == (2, ("nobody",))
     assert set(names(door, "red")) == {"a b.png", "stream"}
+
+
+def test_what_a_collection_reads_is_declared_once(door: Door) -> None:
+    made = door.create("c", reads=["ocr", "caption"])
+    assert made.reads == {Reading.OCR, Reading.CAPTION}
+    assert door.status("c")[0].reads == made.reads
+    assert door.create("c").reads == made.reads
+    with pytest.raises(Conflict, match="reads caption, ocr"):
+        door.create("c", reads=["transcript"])
+    with pytest.raises((BadQuery, BadField)):
+        door.create("d", reads=["tea leaves"])
+
+
+def test_where_the_time_of_indexing_goes_is_told(door: Door) -> None:
+    door.create("c")
+    assert door.stats("c") == {}
+    door.add("c", text="red")
+    door.wait("c", timeout=20)
+    assert {"decode", "encode", "upsert", "commit"} <= set(door.stats("c"))
+    assert all(spent >= 0 for spent in door.stats("c").values())
+    with pytest.raises(NoSuchCollection):
+        door.stats("nowhere")
 
 
 def test_twice_is_once_and_a_change_is_a_change(door: Door) -> None:

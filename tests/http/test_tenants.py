@@ -76,7 +76,7 @@ def asked(http: httpx.Client, method: str, path: str, ids: dict[str, str]) -> tu
         "/v1/admin/keys/{key}/rotate": {"json": {}},
     }
     more = bodies.get(path, {}) if method in ("POST", "PUT") else {}
-    params = {"collection": ids["collection"]} if path == "/v1/admin/failures" else {}
+    params = {"collection": ids["collection"]} if path in ("/v1/admin/failures", "/v1/admin/stats") else {}
     answer = http.request(method, path.format(**ids), params=params, **more)
     said: Any = answer.json() if answer.content and "json" in answer.headers["content-type"] else answer.text
     text = json.dumps(volatile_removed(said))

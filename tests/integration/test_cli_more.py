@@ -33,6 +33,15 @@ def test_a_collection_is_made_by_itself(run: Run) -> None:
     assert run("create", "Bad Name").status == 2
 
 
+def test_where_the_time_goes_is_shown(run: Run, photos: Path) -> None:
+    run("create", "c", "--read", "ocr")
+    assert "nothing was indexed" in run("stats", "c").out
+    run("ingest", photos, "-c", "c")
+    assert "encode" in run("stats", "c").out
+    assert set(run("stats", "c", "--json").json) >= {"fetch", "decode", "encode", "upsert", "commit"}
+    assert run("stats", "nowhere").status == 2
+
+
 def test_assets_are_listed_page_by_page_and_fetched(run: Run, photos: Path, tmp_path: Path) -> None:
     run("ingest", photos, "-c", "c")
     said = run("ls", "-c", "c", "-n", 2)

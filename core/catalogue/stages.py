@@ -1,0 +1,31 @@
+"""Where the time of indexing goes: `Catalogue.spend` and `spent`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, select
+
+from core.catalogue.assets import insert_for
+from core.catalogue.tables import stages
+
+
+def spend(conn: Connection, collection: str, seconds: Mapping[str, float], count: int) -> None:
+    """Port: `Catalogue.spend`. Rows in one order, so that two who add at once never wait for each other in a ring."""
+    for stage in sorted(seconds):
+        new = insert_for(conn)(stages).values(collection=collection, stage=stage, seconds=seconds[stage], assets=count)
+        conn.execute(
+            new.on_conflict_do_update(
+                index_elements=["collection", "stage"],
+                set_={
+                    "seconds": stages.c.seconds + new.excluded.seconds,
+                    "assets": stages.c.assets + new.excluded.assets,
+                },
+            )
+        )
+
+
+def spent(conn: Connection, collection: str) -> dict[str, float]:
+    """Port: `Catalogue.spent`."""
+    mine = select(stages).where(stages.c.collection == collection, stages.c.assets > 0).order_by(stages.c.stage)
+    return {row.stage: row.seconds / row.assets for row in conn.execute(mine)}
