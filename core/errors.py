@@ -15,7 +15,7 @@ Fault                     the message defaults to the docstring; `retryable` tel
 │   ├── MissingExtra  UnknownSetting  UnknownProfile  BadModel  ModelMismatch  SchemaOutdated
 │   └── CatalogueBroken
 └── Defect                ours: never retried
-    └── EncoderBroke  BadPoint  IndexDrifted
+    └── EncoderBroke  ReaderBroke  BadPoint  IndexDrifted
 """
 
 from __future__ import annotations
@@ -216,6 +216,10 @@ class Defect(Fault):
 
 class EncoderBroke(Defect):
     """An encoder returned vectors of the wrong shape, or ones that are not finite or not of unit length."""
+
+
+class ReaderBroke(Defect):
+    """A model that reads the text in pictures or sound failed."""
 
 
 class BadPoint(Defect):

@@ -13,7 +13,7 @@ from core.filters import Filter
 from core.points import Found, Nearest, Points, Scope, Stored
 from core.records import Claim, Collection, Draft, Failure, Index, Outcome, Standing, State
 from core.spaces import EmbeddingSpace, Vector, Vectors
-from core.types import Asset, AssetId, Content, Digest, Reading, Span, Tenant, Wants
+from core.types import Asset, AssetId, Content, Digest, Tenant, Wants
 
 
 class Tokens(Protocol):
@@ -65,28 +65,6 @@ class Encoder(Embeds, Protocol):
 
     def encode_query(self, query: Content) -> Vector:
         """The vector that a query is searched by: f32 (dim,), or sparse and then perhaps empty."""
-        ...
-
-
-class Reader(Protocol):
-    """Text out of things. Faults: ReaderBroke, MissingExtra, BadModel."""
-
-    @property
-    def reading(self) -> Reading:
-        """Which text it is."""
-        ...
-
-    @property
-    def wants(self) -> Wants:
-        """Contents of which modalities it reads, and what they must be like."""
-        ...
-
-    def read(self, content: Content) -> list[tuple[str, Span | None]]:
-        """The lines of a picture in the order they are read in, or the phrases of a sound of any length, each with its
-        seconds from the beginning of it. None is empty or has white space at an end; there may be none at all.
-
-        Weights load on the first call. Safe to call from several threads.
-        """
         ...
 
 

@@ -7,10 +7,9 @@ from typing import BinaryIO
 
 from core.errors import UnsupportedMedia
 from core.types import Modality, Piece, Segment, Wants
+from ingest.decode.document import decode_document
 from ingest.decode.image import decode_image
-from ingest.decode.text import decode_text
 from ingest.limits import Limits
-from ingest.segment import windows
 
 Pieces = Generator[Piece, None, None]
 
@@ -52,7 +51,7 @@ def _segments(
 ) -> Iterator[Segment]:
     match modality:
         case Modality.TEXT:
-            yield from windows(decode_text(source.read(), limits=limits))
+            yield from decode_document(source, media_type=media_type, limits=limits, wants=wants)
         case Modality.IMAGE:
             yield Segment(0, decode_image(source.read(), limits=limits, side=wants.pixels))
         case _:

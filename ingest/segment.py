@@ -33,7 +33,7 @@ _DEFINES = (
 CODE: Breaks = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"\n[ \t\r]*\n(?=[^\s})\]])|{_FEED}",  # a blank line before one that is not indented
+        r"\n[ \t\r]*\n(?=[^\s})\]])|" + _FEED,  # a blank line before one that is not indented
         rf"\n(?=[ \t]*(?:@|(?:{_DEFINES})\b))",  # a definition
         r"\n[ \t\r]*\n",
         r"\n",
@@ -72,17 +72,15 @@ def windows(
 
 
 def _marks(spans: Sequence[tuple[int, int]], length: int) -> list[int]:
-    """Where tokens begin, growing; STRETCH apart where there is none, or a long one: BERT's tokenizer makes one of a
-    word of any length that it does not know, and of white space it makes nothing."""
-    out = [0]
-    fresh = True  # the mark at 0 is no token's yet
-    for start, end in [*((start, end) for start, end in spans if start < end), (length, length)]:
-        at = max(start, out[-1])
-        out.extend(range(out[-1] + STRETCH, at, STRETCH))
-        if at > out[-1] or not fresh:
-            out.append(at)
-        fresh = False
-    return out[:-1] if out[-1] == length and length else out
+    """Where tokens begin, in order; besides, every STRETCH characters where none does. BERT's tokenizer makes one token
+    of a word of any length that it does not know, and of white space it makes nothing."""
+    out: list[int] = []
+    last = -STRETCH
+    for start in [*(start for start, end in spans if start < end and start < length), length]:
+        out.extend(range(last + STRETCH, start, STRETCH))
+        last = max(start, last)
+        out.append(last)
+    return out[:-1]
 
 
 def _end(text: str, marks: Sequence[int], start: int, most: int, overlap: int, breaks: Breaks) -> int:
@@ -101,7 +99,7 @@ def _end(text: str, marks: Sequence[int], start: int, most: int, overlap: int, b
 
 def _start(text: str, marks: Sequence[int], start: int, end: int, overlap: int, breaks: Breaks) -> int:
     """The first of the best breaks in the first half of the overlap."""
-    behind = bisect_left(marks, end)  # the first token that is not in the window
+    behind = min(bisect_left(marks, end), len(marks) - 1)  # the first token that is not in the window
     if not overlap or marks[behind - overlap] <= start:
         return end
     low, high = marks[behind - overlap], min(marks[behind - (overlap + 1) // 2], end)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from dataclasses import dataclass
@@ -11,12 +10,15 @@ from typing import BinaryIO
 
 from core.errors import CorruptMedia, EmptyMedia, UnsupportedMedia
 from core.types import Modality
+from ingest.decode.document import HTML, document_of
 from ingest.decode.image import probe
-from ingest.decode.text import BOM, not_utf8
+from ingest.decode.text import BOM, UTF_8, broken_at, encoding_of, not_in
 from ingest.limits import Limits
 
 HEAD = 65_536  # bytes that decide whether a file is text
-SUPPORTED = "JPEG, PNG, GIF, WebP, BMP, TIFF and PPM images, and UTF-8 text"
+SUPPORTED = (
+    "JPEG, PNG, GIF, WebP, BMP, TIFF and PPM images; PDF, Word (docx), OpenDocument, EPUB, RTF and HTML; and text"
+)
 
 _IMAGE = re.compile(
     rb"\xff\xd8|\x89PNG|GIF8[79]a|RIFF....WEBP|II[*+]\0|MM\0[*+]",
@@ -26,16 +28,46 @@ _MAYBE_IMAGE = re.compile(rb"BM|P[1-6fy]\s")  # a text may begin like this too
 _IMAGE_NAMES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"]
 )
-_TEXT_TYPES = {".md": "text/markdown", ".markdown": "text/markdown", ".html": "text/html", ".htm": "text/html"}
+_TEXT_TYPES = {".md": "text/markdown", ".markdown": "text/markdown", ".html": HTML, ".htm": HTML, ".xhtml": HTML}
+_TEXT_TYPES |= {
+    f".{suffix}": f"text/x-{language}"  # x-: source code, see ingest.segment
+    for language, suffixes in {
+        "python": "py pyi pyx",
+        "c": "c h",
+        "c++": "cc cpp cxx hh hpp hxx",
+        "csharp": "cs",
+        "dart": "dart",
+        "elixir": "ex exs",
+        "erlang": "erl hrl",
+        "go": "go",
+        "haskell": "hs",
+        "java": "java",
+        "javascript": "js jsx mjs cjs",
+        "julia": "jl",
+        "kotlin": "kt kts",
+        "lua": "lua",
+        "objective-c": "m mm",
+        "perl": "pl pm",
+        "php": "php",
+        "r": "r",
+        "ruby": "rb",
+        "rust": "rs",
+        "scala": "scala",
+        "shell": "sh bash zsh fish",
+        "sql": "sql",
+        "swift": "swift",
+        "typescript": "ts tsx",
+        "vue": "vue svelte",
+    }.items()
+    for suffix in suffixes.split()
+}
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 _KNOWN = tuple(
     (re.compile(pattern, re.DOTALL), what)
     for pattern, what in (
-        (rb"%PDF-", "a PDF document: export its text or its pages as images"),
-        (rb"PK\x03\x04", "a ZIP archive or an office document: unpack it or export its text"),
-        (rb"\xd0\xcf\x11\xe0", "an old office document: export its text"),
-        (rb"\{\\rtf", "an RTF document: export its text"),
+        (rb"PK\x03\x04", "a ZIP archive, or an office document of another kind: unpack it or export its text"),
+        (rb"\xd0\xcf\x11\xe0", "an old office document or one with a password: save it as docx, without one"),
         (rb"%!PS", "PostScript: export its text or its pages as images"),
         (rb"\s*(<\?xml.{0,4096}?)?(<!--.{0,4096}?-->\s*)?<svg[\s>]", "an SVG drawing: export it as PNG"),
         (rb"....ftyp(hei|hev|mif1|msf1)", "a HEIC photo: convert it to JPEG"),
@@ -53,7 +85,6 @@ _KNOWN = tuple(
         (rb"\0\0\0\x0cj[PX]|\xff\x4f\xff\x51|\0\0\0\x0cJXL|\xff\x0a", "JPEG 2000 or JPEG XL: convert it to JPEG"),
         (rb"\x7fELF|MZ.\0", "a program"),
         (rb"SQLite format 3\0", "an SQLite database"),
-        (rb"\xff\xfe|\xfe\xff", "UTF-16 text: convert it to UTF-8, for instance with iconv -f UTF-16 -t UTF-8"),
     )
 )
 
@@ -87,6 +118,9 @@ def sniff(source: BinaryIO, *, name: str, limits: Limits, quoting: bool = True) 
         except CorruptMedia:
             if not _holds_text(head, whole=size <= len(head)):
                 raise
+    document = document_of(source, head)
+    if document and not (document == HTML and suffix in _IMAGE_NAMES):  # "404 Not Found", saved as a photo
+        return Sniffed(Modality.TEXT, document)
     _refuse_known(head)
     return _text(head, size=size, suffix=suffix, limits=limits, quoting=quoting)
 
@@ -98,36 +132,31 @@ def _refuse_known(head: bytes) -> None:
 
 
 def _text(head: bytes, *, size: int, suffix: str, limits: Limits, quoting: bool) -> Sniffed:
-    broken = _broken_at(head, whole=size <= len(head))
+    encoding, whole = encoding_of(head), size <= len(head)
+    broken = broken_at(head, encoding, whole=whole)
+    begins = head.decode(encoding, "replace").removeprefix(BOM)
+    plain = begins.encode()
     named_image = suffix in _IMAGE_NAMES
-    if len(_CONTROL.findall(head)) * 100 > len(head):  # text of any encoding has next to none
+    if len(_CONTROL.findall(plain)) * 100 > len(plain):  # text of any encoding has next to none
         if named_image:
             raise CorruptMedia(f"named like an image ({suffix}), but its header is no image's: ingest another copy")
         raise UnsupportedMedia(f"it is neither an image nor text; supported are {SUPPORTED}")
     if named_image:
-        shown = f": {head[:40].decode('utf-8', 'replace').removeprefix(BOM)!r}" if quoting else ""
+        shown = f": {begins[:40]!r}" if quoting else ""
         raise CorruptMedia(f"named like an image ({suffix}) but holds text{shown}")
     if broken is not None:
-        raise CorruptMedia(not_utf8(head[broken], broken))
-    if b"\0" in head:
+        raise CorruptMedia(not_in(encoding, head[broken], broken))
+    if encoding == UTF_8 and b"\0" in head:
         raise CorruptMedia(
             f"there is a NUL at byte {head.index(0):,}, which text never holds: export it again as UTF-8"
         )
-    if size <= len(head) and not head.decode().removeprefix(BOM).strip():
+    if whole and not begins.strip():
         raise EmptyMedia("the text holds only white space: there is nothing to index")
-    if size > 4 * limits.text_chars + len(BOM.encode()):  # no code point takes more than four bytes
+    kind = _TEXT_TYPES.get(suffix, "text/plain")
+    if kind != HTML and size > 4 * (limits.text_chars + 1):  # no code point takes more than four bytes, nor does a mark
         limits.check("text_chars", size // 4, what=f"{size:,} bytes of text")
-    return Sniffed(Modality.TEXT, _TEXT_TYPES.get(suffix, "text/plain"))
+    return Sniffed(Modality.TEXT, kind)
 
 
 def _holds_text(head: bytes, *, whole: bool) -> bool:
-    return _broken_at(head, whole=whole) is None and not _CONTROL.search(head)
-
-
-def _broken_at(head: bytes, *, whole: bool) -> int | None:
-    """Where it stops being UTF-8; a character cut off by the end of the head is whole in the file."""
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head, final=whole)
-    except UnicodeDecodeError as exc:
-        return exc.start
-    return None
+    return broken_at(head, UTF_8, whole=whole) is None and not _CONTROL.search(head)

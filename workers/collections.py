@@ -76,7 +76,7 @@ def ensure(
     """The collection of that label, made with a serving index if there is none.
 
     Raises Conflict when it exists with other fields, another profile or other reads, UnknownProfile, BadQuery for a bad
-    name.
+    name, MissingExtra or Misconfigured when what it reads cannot be read here.
     """
     try:
         there = find(parts, owner, label)
@@ -90,7 +90,8 @@ def ensure(
         profile=profile or (there.profile if there else parts.settings.profile),
         reads=reads if reads is not None else there.reads if there else frozenset(),
     )
-    encoders = parts.encoders.of_profile(wanted.profile)  # before anything is written: the profile may be unknown
+    encoders = parts.encoders.of_profile(wanted.profile)  # before anything is written: the profile may be unknown,
+    parts.readers.of(wanted.reads)  # and what reads not installed
     made = parts.catalogue.create_collection(wanted)
     if not parts.catalogue.indexes(made.name):
         parts.catalogue.create_index(first_index(made, encoders))

@@ -5,18 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import BinaryIO
 
 from core.records import Collection
 from core.runtime.wiring import Parts
-from core.types import Image, Modality, Piece, Wants
+from core.types import Image, Modality, Piece, Reading, Wants
+from ingest.decode.document import is_plain
 from ingest.limits import Limits
 from ingest.prepare import prepare
 from workers.cage import cage_of
-
-PLAIN = frozenset({"text/plain", "text/markdown"})
 
 
 def limits_of(parts: Parts) -> Limits:
@@ -31,9 +31,15 @@ def limits_of(parts: Parts) -> Limits:
     )
 
 
-def wants_of(parts: Parts, collection: Collection) -> Wants:
-    """What the encoders of a collection can use of an asset, all together."""
-    return reduce(or_, (encoder.wants for encoder in parts.encoders.of_profile(collection.profile)))
+def wants_of(parts: Parts, collection: Collection, modality: Modality) -> Wants:
+    """What encoders and readers of a collection can use of an asset of this modality, all together. The pages of a
+    document are pictures only for who reads the writing in them."""
+    users = [encoder.wants for encoder in parts.encoders.of_profile(collection.profile)]
+    wants = reduce(or_, (*users, *(reader.wants for reader in parts.readers.of(collection.reads))))
+    if modality is not Modality.TEXT:
+        return wants
+    pages = {Modality.IMAGE} if Reading.OCR in collection.reads else set()
+    return replace(wants, contents=frozenset({Modality.TEXT, *pages}))
 
 
 def decode(
@@ -49,7 +55,7 @@ def decode(
     UTF-8 runs no codec. `fresh`: by a process that has decoded nothing before, whose verdict is not asked twice.
     Raises Refused, DecoderDown."""
     limits = limits_of(parts)
-    if media_type in PLAIN or parts.settings.decode == "inline":
+    if is_plain(media_type) or parts.settings.decode == "inline":
         held = io.BytesIO(source) if isinstance(source, bytes) else source
         return prepare(held, modality=modality, media_type=media_type, limits=limits, wants=wants)
     caged = cage_of(parts)

@@ -21,8 +21,9 @@ from core.runtime import metrics, traces
 from core.runtime.wiring import Parts
 from core.spaces import EmbeddingSpace, Sparse
 from core.types import Asset, AssetId, Piece, Segment
-from workers.decoding import decode, wants_of
+from workers.decoding import decode, limits_of, wants_of
 from workers.identity import me
+from workers.reading import Course, complete, course_of
 
 BACKOFF = timedelta(seconds=5)  # doubled with every attempt
 BACKOFF_CAP = timedelta(minutes=10)
@@ -151,11 +152,18 @@ def _pieces(
             source,
             modality=asset.modality,
             media_type=asset.media_type,
-            wants=wants_of(parts, collection),
+            wants=wants_of(parts, collection, asset.modality),
             fresh=fresh,
         )
         with closing(made):
-            yield _timed(made, tally)
+            yield _completed(course_of(parts, collection, asset, limits_of(parts)), _timed(made, tally), tally)
+
+
+def _completed(course: Course, pieces: Iterator[Piece], tally: Tally) -> Iterator[Piece]:
+    for piece in pieces:
+        with tally.timed("read"):
+            done = complete(course, piece)
+        yield done
 
 
 def _timed(pieces: Iterator[Piece], tally: Tally) -> Iterator[Piece]:

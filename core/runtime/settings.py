@@ -22,6 +22,10 @@ class Settings(BaseSettings):
 
     data: Path = Field(Path("quiver-data"), description="Folder of everything embedded: catalogue, blobs, index")
     profile: str = Field("packaged", description="Encoders of new collections")
+    transcriber: str = Field(
+        "",
+        description="Model that hears words, for collections that read transcripts: folder, hub id or HUB_ID@REVISION",
+    )
     tenant: str = Field("default", description="Tenant of the command line and of the embedded facade")
     collection: str = Field("default", description="Collection of the command line when none is named")
     database_url: SecretStr | None = Field(

@@ -14,6 +14,7 @@ from core.catalogue.sql import open_catalogue
 from core.encoders.registry import Encoders
 from core.errors import BlobsDown, Misconfigured
 from core.ports import Blobs, Catalogue, Meter, VectorStore
+from core.readers.registry import Readers
 from core.runtime import traces
 from core.runtime.settings import Settings, load_settings
 
@@ -72,6 +73,13 @@ class Parts:
         from core.stores.edge import EdgeStore
 
         return EdgeStore(root)
+
+    @cached_property
+    def readers(self) -> Readers:
+        """What reads the text inside things."""
+        from core.encoders.hub import snapshot
+
+        return Readers(self.settings.transcriber, snapshot)
 
     @cached_property
     def meter(self) -> Meter:

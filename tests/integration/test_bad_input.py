@@ -82,7 +82,7 @@ FILES = [
     Bad("huge.png", huge_png, "TooLarge", ("200,000,000", "pixels", "QUIVER_MAX_PIXELS")),
     Bad("latin.txt", lambda: "café crème".encode("latin-1"), "CorruptMedia", ("UTF-8",)),
     Bad("late.txt", lambda: b"red " * 30_000 + b"\xff\xfe red", "CorruptMedia", ("UTF-8",)),
-    Bad("paper.txt", lambda: b"%PDF-1.7 ...", "UnsupportedMedia", ("PDF",)),
+    Bad("paper.txt", lambda: b"%PDF-1.7 ...", "CorruptMedia", ("PDF",)),
     Bad("noise.bin", lambda: bytes(range(256)) * 40, "UnsupportedMedia", ()),
 ]
 

@@ -124,7 +124,7 @@ BAD_FILES = [
     (photo()[:10], "a.jpg", CorruptMedia, {}),
     (huge_png(), "a.png", TooLarge, {}),
     (b"P5 20000 10000 255\n", "a.pgm", TooLarge, {}),
-    (b"%PDF-1.4", "a.pdf", UnsupportedMedia, {}),
+    (b"PK\x03\x04", "a.zip", UnsupportedMedia, {}),
     (b"long enough", "a.txt", TooLarge, {"bytes": 10}),
 ]
 

@@ -79,9 +79,36 @@ def test_chinese_text_in_another_encoding_is_told_to_convert():
         sniffed("春天来了，花儿开了。".encode("gb18030"), "poem.txt")
 
 
-def test_utf16_is_named_as_such():
-    with pytest.raises(UnsupportedMedia, match="UTF-16"):
-        sniffed("hello".encode("utf-16"))
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_text_with_a_byte_order_mark_is_known_whatever_the_encoding(encoding):
+    for text in ("hello", "世界" * HEAD):
+        assert sniffed(text.encode(encoding), "a.txt") == Sniffed(Modality.TEXT, "text/plain")
+    with pytest.raises(CorruptMedia, match=encoding):
+        sniffed("hello".encode(encoding)[:-1])
+
+
+def test_a_page_in_the_encoding_that_it_declares_is_text():
+    page = '<meta charset="gb2312"><p>春天来了，花儿开了。'.encode("gb18030")
+    assert sniffed(page, "a.html") == Sniffed(Modality.TEXT, "text/html")
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type"),
+    [
+        (b"%PDF-1.7\n%\xe2\xe3", "application/pdf"),
+        (rb"{\rtf1\ansi hello}", "application/rtf"),
+        (b"<!DOCTYPE html><p>x", "text/html"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- x -->\n<html xmlns='x'>", "text/html"),
+    ],
+)
+def test_a_document_is_known_by_its_bytes_whatever_it_is_called(data, media_type):
+    for name in ("a.txt", "a.pdf", "a"):
+        assert sniffed(data, name) == Sniffed(Modality.TEXT, media_type)
+
+
+@pytest.mark.parametrize(("name", "media_type"), [("a.py", "text/x-python"), ("Main.JAVA", "text/x-java")])
+def test_source_code_is_known_by_its_name(name, media_type):
+    assert sniffed(b"x = 1\n", name) == Sniffed(Modality.TEXT, media_type)
 
 
 def test_a_stray_nul_in_text_is_refused_with_its_offset():
@@ -108,8 +135,8 @@ def test_an_image_cut_inside_its_header_is_refused_as_damaged(kind):
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (b"%PDF-1.7\n%\xe2\xe3", "PDF"),
         (b"PK\x03\x04\x14\x00", "ZIP"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "office document.*password"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
         (b"\0\0\0\x18ftypisom\0\0\0\0", "MP4"),
         (b"RIFF\0\0\0\0WAVEfmt ", "WAV"),

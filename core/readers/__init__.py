@@ -1,0 +1,1 @@
+"""Readers: the text inside things, one file a way of reading."""
