@@ -1,19 +1,35 @@
-"""Profiles: a name to the encoders of a collection. Families are plug-ins by the entry-point group quiver.encoders."""
+"""Profiles to the encoders of a collection. Families are plug-ins by the entry-point group quiver.encoders."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from core.encoders.checked import Checked
+from core.encoders.profiles import PROFILES
 from core.errors import MissingExtra, ModelMismatch, UnknownProfile
 from core.ports import Embeds, Encoder
 from core.spaces import EmbeddingSpace
+from core.types import Modality
 
 GROUP = "quiver.encoders"
+WITH_ARGUMENT = {"hf": "hf:FOLDER or hf:ORG/NAME@REVISION", "clip": "clip:FOLDER or clip:ORG/NAME@REVISION"}
 Family = Callable[[str], Sequence[Embeds]]  # what a plug-in exports: its argument to its encoders, weights not loaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A profile that can be named. `model` is its hub id; empty: its weights are in the package that brings it."""
+
+    name: str
+    model: str
+    embeds: frozenset[Modality]  # empty: known once it is made
+    about: str
+    here: bool  # nothing has to be downloaded
+    megabytes: int  # to download, about
 
 
 def families() -> dict[str, EntryPoint]:
@@ -29,37 +45,100 @@ class Encoders:
         self._more = dict(more or {})
         self._lock = threading.Lock()
         self._made: dict[str, tuple[Encoder, ...]] = {}
+        self._embeds: dict[str, tuple[Embeds, ...]] = {}
+        self._pinned: dict[tuple[str, str], Encoder] = {}
 
     def of_profile(self, profile: str) -> tuple[Encoder, ...]:
-        """`packaged`, `clip:FOLDER`, or several joined by `+`. Raises UnknownProfile, MissingExtra, BadModel."""
+        """`packaged`, `siglip2`, `hf:ORG/NAME`, `clip:FOLDER`, or several joined by `+`.
+
+        Raises UnknownProfile, MissingExtra, BadModel.
+        """
         with self._lock:
             if profile not in self._made:
                 made = tuple(e for part in profile.split("+") for e in self._make(part.strip()))
                 names = [e.space.name for e in made]
                 if len(set(names)) != len(names):
                     raise UnknownProfile(f"{profile!r} has two spaces of one name: {', '.join(names)}")
+                self._embeds[profile] = made
                 self._made[profile] = tuple(Checked(encoder) for encoder in made)
             return self._made[profile]
 
     def of_space(self, profile: str, space: EmbeddingSpace) -> Encoder:
-        """The encoder that makes exactly this space. Raises ModelMismatch when the profile's model has changed."""
+        """The encoder that makes exactly this space, of an earlier commit of its model where the hub has moved on.
+
+        Raises ModelMismatch when the profile's model has changed, BadModel.
+        """
         for encoder in self.of_profile(profile):
             if encoder.space.fingerprint == space.fingerprint:
                 return encoder
+        if (kept := self._at(profile, space)) is not None:
+            return kept
         raise ModelMismatch(
-            f"the index holds {space.name} of {space.model} ({space.fingerprint}); profile {profile!r} makes "
-            + ", ".join(f"{e.space.name} ({e.space.fingerprint})" for e in self.of_profile(profile))
+            f"the index holds {space.name} of {space.model} ({space.dim} dimensions, {space.fingerprint}); profile "
+            f"{profile!r} makes "
+            + ", ".join(f"{e.space.name} ({e.space.dim}, {e.space.fingerprint})" for e in self.of_profile(profile))
             + ": install the model that wrote it, or ingest into another collection"
         )
 
+    def listing(self) -> list[Listed]:
+        """The profiles that have names: the table's, then those of plug-ins. Makes none."""
+        from core.encoders.hub import cached
+
+        own = [
+            Listed(
+                name=name,
+                model=row.model,
+                embeds=row.embeds,
+                about=row.about,
+                here=cached(row.model) is not None,
+                megabytes=row.megabytes,
+            )
+            for name, row in PROFILES.items()
+        ]
+        installed = sorted({*families(), *self._more} - {*PROFILES, *WITH_ARGUMENT})
+        nothing = frozenset[Modality]()
+        return [
+            *(
+                Listed(name=name, model="", embeds=nothing, about="installed", here=True, megabytes=0)
+                for name in installed
+            ),
+            *own,
+        ]
+
+    def pull(self, profile: str) -> list[str]:
+        """Download what the profile's models lack here and check all of their files; the commits by hub id.
+
+        Raises UnknownProfile, MissingExtra, BadModel.
+        """
+        done = []
+        for encoder in self.of_profile(profile) and self._embeds[profile]:
+            ask: Callable[[], str] | None = getattr(encoder, "pull", None)
+            if ask is not None:
+                done.append(ask())
+        return done
+
+    def _at(self, profile: str, space: EmbeddingSpace) -> Encoder | None:
+        with self._lock:
+            key = profile, space.fingerprint
+            for encoder in self._embeds[profile] if key not in self._pinned else ():
+                ask: Callable[[EmbeddingSpace], Embeds | None] | None = getattr(encoder, "of", None)
+                found = ask(space) if ask is not None else None
+                if found is not None and found.space.fingerprint == space.fingerprint:
+                    self._pinned[key] = Checked(found)
+            return self._pinned.get(key)
+
     def _make(self, part: str) -> Sequence[Embeds]:
-        name, _, argument = part.partition(":")
+        name, colon, argument = part.partition(":")
         if name in self._more:
             return self._more[name](argument)
+        if name in PROFILES and not colon:
+            from core.encoders.models import made
+
+            return made(name, PROFILES[name].model, PROFILES[name].prompts)
         known = families()
         if name not in known:
-            there = ", ".join(sorted({*known, *self._more}))
-            raise UnknownProfile(f"there is no profile {name!r}; there is: {there}")
+            there = sorted({*known, *self._more, *PROFILES} - WITH_ARGUMENT.keys() | {*WITH_ARGUMENT.values()})
+            raise UnknownProfile(f"there is no profile {name!r}; there is: {', '.join(there)}")
         try:
             family = cast(Family, known[name].load())
         except ModuleNotFoundError as exc:

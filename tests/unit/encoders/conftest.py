@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.checkpoints import FAMILIES, build, encoder
+from tests.checkpoints import ALL, build, encoder
 
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("checkpoints")
-    return {family: build(root / family, family) for family in FAMILIES}
+    return {family: build(root / family, family) for family in ALL}
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from core.encoders import checkpoint, clip
+from core.encoders import files, models
 from core.errors import BadModel, UnknownProfile
 from core.spaces import EmbeddingSpace
 from core.types import Modality
@@ -40,9 +40,9 @@ def test_the_same_checkpoint_in_another_place_is_the_same_space(made, copy) -> N
 def test_another_checkpoint_in_the_same_folder_is_another_space(copy, tensor) -> None:
     folder = copy("clip")
     before = encoder(folder).space
-    weights = load_file(folder / checkpoint.WEIGHTS)
+    weights = load_file(folder / files.WEIGHTS)
     weights[tensor] = weights[tensor] * 1.01 + 0.001
-    save_file(weights, folder / checkpoint.WEIGHTS, metadata={"format": "pt"})
+    save_file(weights, folder / files.WEIGHTS, metadata={"format": "pt"})
     assert encoder(folder).space.fingerprint != before.fingerprint
 
 
@@ -54,7 +54,7 @@ def test_another_tokenizer_or_setting_is_another_space(made, copy, name) -> None
 
 
 def only_pickle(folder: Path) -> None:
-    (folder / checkpoint.WEIGHTS).rename(folder / "pytorch_model.bin")
+    (folder / files.WEIGHTS).rename(folder / "pytorch_model.bin")
 
 
 def no_tokenizer(folder: Path) -> None:
@@ -62,15 +62,15 @@ def no_tokenizer(folder: Path) -> None:
 
 
 def cut_short(folder: Path) -> None:
-    (folder / checkpoint.WEIGHTS).write_bytes((folder / checkpoint.WEIGHTS).read_bytes()[:-8])
+    (folder / files.WEIGHTS).write_bytes((folder / files.WEIGHTS).read_bytes()[:-8])
 
 
 def pointer(folder: Path) -> None:
-    (folder / checkpoint.WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (folder / files.WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
 
 
 def nonsense(folder: Path) -> None:
-    (folder / checkpoint.WEIGHTS).write_bytes((4).to_bytes(8, "little") + b"\xff" * 40)
+    (folder / files.WEIGHTS).write_bytes((4).to_bytes(8, "little") + b"\xff" * 40)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,10 @@ def nonsense(folder: Path) -> None:
         (lambda folder: (folder / "config.json").write_text("7"), "config.json is not JSON"),
         (lambda folder: (folder / PREPROCESSOR).unlink(), "has no preprocessor_config.json"),
         (no_tokenizer, "has no tokenizer"),
-        (changed("config.json", model_type="bert"), "model_type 'bert'"),
+        (
+            changed("config.json", model_type="llama"),
+            "model_type 'llama', which is not read. These are: bert, camembert",
+        ),
         (changed("config.json", model_type="siglip2"), "model_type 'siglip2'"),
         (changed("config.json", text_config=[1]), "damaged"),
         (changed(PREPROCESSOR, crop_size=30), r"makes \(30, 30\), its model reads 32"),
@@ -108,4 +111,4 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path) -> None:
     with pytest.raises(BadModel, match="there is no folder"):
         encoder(tmp_path / "nowhere")
     with pytest.raises(UnknownProfile, match="clip:FOLDER"):
-        clip.make("")
+        models.make_clip("")

@@ -1,0 +1,19 @@
+"""Batches of texts under a budget of tokens, equal lengths together: padding is work, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+BUDGET = 2048  # tokens of a batch with its padding: more is slower, for want of cache
+
+
+def by_tokens(lengths: Sequence[int], budget: int = BUDGET) -> Iterator[list[int]]:
+    """The indices of all rows, shortest first, in batches whose size times longest row is within the budget."""
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda at: lengths[at]):
+        if batch and (len(batch) + 1) * lengths[row] > budget:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
