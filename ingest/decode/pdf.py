@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import ceil
 from typing import BinaryIO
 
 import numpy as np
@@ -55,7 +56,7 @@ def _pages(document: pdfium.PdfDocument, limits: Limits, wants: Wants) -> Iterat
         page.close()
     if not ordinal and drawn:
         raise UnsupportedMedia(
-            "the PDF has no text, only pictures of it: let the collection read it (--reads ocr), or run it through an "
+            "the PDF has no text, only pictures of it: let the collection read it (--read ocr), or run it through an "
             "OCR program first"
         )
     if not ordinal:
@@ -77,7 +78,8 @@ def _picture(page: pdfium.PdfPage, limits: Limits, wants: Wants) -> Image:
     scale = INK / POINTS
     if wants.pixels:
         scale = min(scale, 2 * wants.pixels / max(1.0, min(width, height)))
-    scale = min(scale, (limits.pixels / max(1.0, width * height)) ** 0.5)
+    while ceil(scale * width) * ceil(scale * height) > limits.pixels:  # PDFium rounds each side up
+        scale *= 0.9
     bitmap = page.render(scale=scale, rev_byteorder=True)
     try:
         pixels = np.asarray(bitmap.to_numpy())
