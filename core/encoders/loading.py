@@ -6,11 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+import numpy as np
+
 from core.encoders.checkpoint import Checkpoint
+from core.encoders.fast import Probe, fastest
 from core.encoders.threads import one_a_lane
 from core.encoders.tokenizing import Tokenizer
 from core.encoders.towers import Float, Ids, Towers
 from core.errors import BadModel, MissingExtra
+from core.types import Audio, Image
+
+SENTENCES = ("a cat", "two dogs run along the beach while the sun goes down", "red", "北京 and Αθήνα: 1,234.5 km", "!")
 
 CLASSES = {"clip": "CLIPModel", "siglip": "SiglipModel", "chinese_clip": "ChineseCLIPModel", "clap": "ClapModel"}
 
@@ -44,14 +50,18 @@ def load(checkpoint: Checkpoint, words: Tokenizer | None) -> Towers:
     if lost:  # transformers would make them up
         raise BadModel(f"{where}: weights are missing: {', '.join(lost[:3])}, perhaps others")
     model.eval()
-    towers = Towers(
-        family=design.family,
-        model=model,
-        dim=design.dim,
-        pooling=design.pooling,
-        side=design.picture.crop if design.picture is not None else (0, 0),
-        **_towers(checkpoint, model, torch),
-    )
+
+    def towers_of(of: Any) -> Towers:
+        return Towers(
+            family=design.family,
+            model=of,
+            dim=design.dim,
+            pooling=design.pooling,
+            side=design.picture.crop if design.picture is not None else (0, 0),
+            **_towers(checkpoint, of, torch),
+        )
+
+    towers = towers_of(model)
     if towers.texts is not None and words is not None:
         try:
             made = towers.texts(*words.padded([words.ids("a")])).shape[1]
@@ -59,7 +69,7 @@ def load(checkpoint: Checkpoint, words: Tokenizer | None) -> Towers:
             raise BadModel(f"{where}: its tokenizer does not fit its model: {exc!r}") from exc
         if made != design.dim:
             raise BadModel(f"{where}: config.json promises {design.dim} dimensions, the model makes {made}")
-    return _fastest(towers)
+    return fastest(towers, towers_of, _probe(checkpoint, words))
 
 
 def tokenizer(checkpoint: Checkpoint) -> Tokenizer | None:
@@ -94,24 +104,26 @@ def _towers(checkpoint: Checkpoint, model: Any, torch: Any) -> dict[str, Any]:
         with torch.inference_mode():  # torch keeps it per thread
             given = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
             if design.family != "bert":
-                return cast(Float, model.get_text_features(**given).pooler_output.numpy())
+                return cast(Float, model.get_text_features(**given).pooler_output.float().numpy())
             states = model(**given).last_hidden_state
             if design.pooling == "cls":
-                return cast(Float, states[:, 0].numpy())
+                return cast(Float, states[:, 0].float().numpy())
+            states = states.float()
             shares = given["attention_mask"][..., None].to(states.dtype)
             return cast(Float, ((states * shares).sum(1) / shares.sum(1)).numpy())
 
     def images(pictures: Float) -> Float:
         with torch.inference_mode():
-            given = torch.from_numpy(pictures)
+            given = torch.from_numpy(pictures).to(model.dtype)
             seen = model(given) if design.family == "dinov2" else model.get_image_features(pixel_values=given)
-            return cast(Float, seen.pooler_output.numpy())
+            return cast(Float, seen.pooler_output.float().numpy())
 
     def sounds(mels: Float) -> Float:
         longer = torch.zeros(len(mels), 1, dtype=torch.bool)  # no window is longer than what the model reads
         with torch.inference_mode():
-            heard = model.get_audio_features(input_features=torch.from_numpy(mels), is_longer=longer)
-            return cast(Float, heard.pooler_output.numpy())
+            given = torch.from_numpy(mels).to(model.dtype)
+            heard = model.get_audio_features(input_features=given, is_longer=longer)
+            return cast(Float, heard.pooler_output.float().numpy())
 
     return {
         "texts": texts if design.wording is not None else None,
@@ -120,12 +132,25 @@ def _towers(checkpoint: Checkpoint, model: Any, torch: Any) -> dict[str, Any]:
     }
 
 
-def _fastest(towers: Towers) -> Towers:
-    try:
-        from core.encoders.fast import fastest
-    except ModuleNotFoundError:
-        return towers
-    return fastest(towers)
+def _probe(checkpoint: Checkpoint, words: Tokenizer | None) -> Probe:
+    """Some of all that the towers embed: what a faster model is compared on."""
+    design, random = checkpoint.design, np.random.default_rng(0)
+    said: dict[str, tuple[Any, ...]] = {}
+    if words is not None:
+        said["texts"] = words.padded(words.batch(SENTENCES))
+    if design.picture is not None:
+        seen = random.integers(0, 256, (4, 4, 4, 3), np.uint8).repeat(64, axis=1).repeat(64, axis=2)
+        said["images"] = (np.stack([design.picture.prepare(Image(one)) for one in seen]),)
+    if design.sound is not None:
+        filters = design.sound.filters()
+        at = np.arange(design.sound.rate // 2) / design.sound.rate  # half a second
+        tones = [np.sin(2 * np.pi * pitch * at) for pitch in (110, 880, 3520)]
+        clicks = (np.arange(len(at)) % (len(at) // 8) == 0).astype(float)
+        heard = [
+            one.astype(np.float32) for one in (*tones, clicks, random.normal(0, 0.1, len(at)), tones[0] * tones[1])
+        ]
+        said["sounds"] = (np.stack([design.sound.prepare(Audio(one, design.sound.rate), filters) for one in heard]),)
+    return said
 
 
 @contextmanager
