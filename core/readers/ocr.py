@@ -9,12 +9,18 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
+
 from core.errors import MissingExtra
 from core.reader import Phrase
 from core.readers.seam import translated
-from core.types import Content, Image, Modality, Reading, Wants
+from core.types import Content, Image, Modality, Pixels, Reading, Wants
 
 SIDE = 1000  # half of the longer side, in pixels, that RapidOCR makes of a larger picture: more is not seen
+SMALL = 8  # pixels of a side; less is no writing
+SLIM = (
+    4  # times as long as wide: RapidOCR enlarges a picture until its shorter side is 736, whatever the longer is then
+)
 SURE = 0.6  # a line that is less likely right is left out
 _SETTINGS = {
     "Global.log_level": "critical",  # an empty picture is nothing to warn of
@@ -42,8 +48,10 @@ class Ocr:
     def read(self, content: Content) -> list[Phrase]:
         """Port."""
         assert isinstance(content, Image)
+        if min(content.pixels.shape[:2]) < SMALL:
+            return []
         with translated(self.reading, "RapidOCR"):
-            seen = self._loaded()(content.pixels[..., ::-1].copy())  # it wants blue first
+            seen = self._loaded()(_framed(content.pixels[..., ::-1]))  # it wants blue first
             return [(line.strip(), None) for line in seen.txts or () if line.strip()]
 
     def _loaded(self) -> Callable[..., Any]:
@@ -53,3 +61,10 @@ class Ocr:
 
                 self._engine = RapidOCR(params=_SETTINGS)
             return self._engine
+
+
+def _framed(pixels: Pixels) -> Pixels:
+    """With more of its edges at its longer sides, until it is not too slim."""
+    height, width = pixels.shape[:2]
+    below, right = max(0, width // SLIM - height), max(0, height // SLIM - width)
+    return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")

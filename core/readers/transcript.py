@@ -4,6 +4,7 @@ sequence models, or CTC models such as wav2vec 2.0 (Baevski et al. 2020)."""
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -124,6 +125,11 @@ def load(folder: Path, rate: int) -> Callable[[Float], Heard]:
     except ImportError as exc:
         raise MissingExtra(f"reading transcripts needs torch and transformers: {exc}") from exc
     torch.set_num_threads(1)  # lanes are what runs side by side
+    for name in ("generation", "models.whisper"):
+        logging.getLogger(f"transformers.{name}").setLevel(logging.ERROR)  # what they remark is for programmers
+    notes: Any = transformers.utils.logging
+    bars = notes.is_progress_bar_enabled()
+    notes.disable_progress_bar()  # over tensors: a second's work
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         config: Any = transformers.AutoConfig.from_pretrained(folder, **local)
@@ -137,6 +143,9 @@ def load(folder: Path, rate: int) -> Callable[[Float], Heard]:
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, **local)
     except Exception as exc:
         raise BadModel(f"{folder} cannot be loaded as a recognizer of speech: {type(exc).__name__}: {exc}") from exc
+    finally:
+        if bars:
+            notes.enable_progress_bar()
     if told["missing_keys"]:  # transformers would make them up
         raise BadModel(f"{folder}: weights are missing: {', '.join(sorted(told['missing_keys'])[:3])}, perhaps others")
     model.eval()
@@ -171,9 +180,9 @@ def _sequence(model: Any, tokenizer: Any, said: dict[str, Any], seconds: float) 
 def _ctc(model: Any, tokenizer: Any, said: dict[str, Any], seconds: float) -> Heard:
     """Words, each where its first and last letter are likeliest; one phrase when the tokenizer keeps no places."""
     likeliest = model(**said).logits[0].argmax(dim=-1)
-    step = seconds / max(1, len(likeliest))
+    step = seconds / max(1, len(likeliest))  # seconds a frame
     try:
         words = tokenizer.decode(likeliest, output_word_offsets=True)["word_offsets"]
     except (TypeError, KeyError, ValueError):
         return [(tokenizer.decode(likeliest), 0.0, seconds)]
-    return [(one["word"], one["start_offset"] * step, one["end_offset"] * step) for one in words]
+    return [(one["word"], float(one["start_offset"]) * step, float(one["end_offset"]) * step) for one in words]
