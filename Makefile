@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench eval check-slow docs clean
+.PHONY: demo test lint bench bench-peers eval check-slow docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -28,6 +28,11 @@ bench: $(STAMP) ## figures of docs/benchmarks.md
 	$(RUN) -m benchmarks.search
 	$(RUN) -m benchmarks.worker
 	$(RUN) -m benchmarks.http
+	$(RUN) -m benchmarks.peers
+	$(RUN) -m benchmarks.page
+
+bench-peers: $(STAMP) ## Quiver beside others, each in an environment of its own: installs 6 GB into .cache
+	$(RUN) -m benchmarks.peers
 	$(RUN) -m benchmarks.page
 
 eval: $(STAMP) ## figures of docs/quality.md

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers.figures import ingest_rows, install_rows, search_rows
+
 HERE = Path("docs/benchmarks")
 PAGE = Path("docs/benchmarks.md")
 HEAD = """# Benchmarks
@@ -104,6 +106,33 @@ again as soon as they were answered, for {steady["seconds"]} s: 80 % searches, a
 """ + table(rows)
 
 
+def peers(said: dict[str, Any]) -> str:
+    """Quiver beside others."""
+    searched = f"""
+### A text to its ten hits among {said["points"]:,}
+
+512 dimensions. Quiver searches a graph on Qdrant Edge and reads the catalogue; sentence-transformers encodes, and
+qdrant-client's local mode compares with every point, which is what it does at any size. No text is asked twice. Others
+used {said["cores_of_others_in_search"]:.2f} cores meanwhile.
+
+{search_rows(said)}"""
+    return f"""
+## Beside others
+
+`python -m benchmarks.peers`: {said["files"]} photos (640x480, 1920x1080 and 4000x3000 JPEGs), a ViT-B/32 of CLIP with
+random weights, {said["cores"]} cores, {said["rounds"]} rounds in which each has its turn. All load the same folder and
+read the same files; each is used as its documentation shows, on the precision it chooses by itself unless said.
+sentence-transformers and infinity write into qdrant-client's local mode in memory, txtai into its own index,
+clip-retrieval only files of vectors; Quiver stores, registers and writes durably. "Ours is" compares within rounds.
+
+{ingest_rows(said)}{searched if said["searched"] else ""}
+### What was installed
+
+Each in an environment of its own, of exactly the versions in `benchmarks/peers/locks/`.
+
+{install_rows(said)}"""
+
+
 def _lost(said: dict[str, Any]) -> str:
     return "none" if all(said[name]["lost"]["ok"] for name in ("steady", "killed")) else "**some**"
 
@@ -111,7 +140,13 @@ def _lost(said: dict[str, Any]) -> str:
 def main() -> None:
     """Write the page."""
     parts = [HEAD]
-    for name, write in (("pipeline", pipeline), ("search", search), ("worker", worker), ("http", http)):
+    for name, write in (
+        ("pipeline", pipeline),
+        ("search", search),
+        ("worker", worker),
+        ("http", http),
+        ("peers", peers),
+    ):
         if (said := read(name)) is not None:
             parts.append(write(said))
     PAGE.write_text("".join(parts), encoding="utf-8")

@@ -60,7 +60,7 @@ def clustered(n: int, seed: int) -> Dense:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
-def batches(vectors: Dense) -> Iterator[Points]:
+def batches(vectors: Dense, space: EmbeddingSpace = SPACE, tenant: Tenant = TENANT) -> Iterator[Points]:
     """One text asset a vector, with a payload of the usual size."""
     now = datetime.now(UTC)
     for start in range(0, len(vectors), BATCH):
@@ -68,7 +68,7 @@ def batches(vectors: Dense) -> Iterator[Points]:
         assets = [
             Asset(
                 id=AssetId(UUID(int=n)),
-                tenant=TENANT,
+                tenant=tenant,
                 collection="bench",
                 external_id=f"{n}.txt",
                 modality=Modality.TEXT,
@@ -85,7 +85,7 @@ def batches(vectors: Dense) -> Iterator[Points]:
         yield Points(
             [point_id(asset, 0) for asset in assets],
             [payload(asset, segment, {}) for asset in assets],
-            {SPACE: Column(range(len(rows)), rows)},
+            {space: Column(range(len(rows)), rows)},
         )
 
 
