@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from time import process_time
+from types import ModuleType
 from typing import BinaryIO
 
-from core.errors import UnsupportedMedia
 from core.types import Modality, Piece, Segment, Wants
 from ingest.decode.document import decode_document
-from ingest.decode.image import decode_image
-from ingest.limits import Limits
+from ingest.decode.frames import decode_pictures
+from ingest.decode.svg import decode_svg
+from ingest.kinds import SVG
+from ingest.limits import Limits, size_limit
 
 Pieces = Generator[Piece, None, None]
 
 HELD = 32 * 2**20  # bytes of content in one piece, and one segment more
+WORK = 5.0  # seconds of processor time that go into one piece, and one segment more: a cage allows so much a piece
 
 
 def prepare(source: BinaryIO, *, modality: Modality, media_type: str, limits: Limits, wants: Wants) -> Pieces:
     """Segments by growing ordinal, at least one, in pieces of which the last says so; or Refused, and nothing else,
     whatever the bytes are. `source` can seek."""
-    limits.check("bytes", source.seek(0, 2))
+    limits.check(size_limit(media_type), source.seek(0, 2))
     source.seek(0)
     count = 0
     for piece in pieces(_segments(source, modality=modality, media_type=media_type, limits=limits, wants=wants)):
@@ -29,13 +33,13 @@ def prepare(source: BinaryIO, *, modality: Modality, media_type: str, limits: Li
 
 
 def pieces(segments: Iterator[Segment]) -> Iterator[Piece]:
-    """The same segments, as many at once as may be held."""
+    """The same segments, as many at once as may be held, or are made in a while."""
     run: list[Segment] = []
-    held = 0
+    held, began = 0, process_time()
     for segment in segments:
-        if run and held > HELD:
+        if run and (held > HELD or process_time() - began > WORK):
             yield Piece(run, last=False)
-            run, held = [], 0
+            run, held, began = [], 0, process_time()
         run.append(segment)
         held += segment.content.nbytes
     yield Piece(run, last=True)
@@ -52,7 +56,17 @@ def _segments(
     match modality:
         case Modality.TEXT:
             yield from decode_document(source, media_type=media_type, limits=limits, wants=wants)
+        case Modality.IMAGE if media_type.startswith("video/"):  # what a film looks like, for people
+            yield _media().decode_still(source, limits=limits, side=wants.pixels)
+        case Modality.IMAGE if media_type == SVG:
+            yield Segment(0, decode_svg(source.read(), limits=limits, side=wants.pixels))
         case Modality.IMAGE:
-            yield Segment(0, decode_image(source.read(), limits=limits, side=wants.pixels))
-        case _:
-            raise UnsupportedMedia(f"no decoder for {modality} ({media_type}) is installed")
+            yield from decode_pictures(source.read(), limits=limits, side=wants.pixels)
+        case Modality.AUDIO | Modality.VIDEO:
+            yield from _media().decode_media(source, modality=modality, limits=limits, wants=wants)
+
+
+def _media() -> ModuleType:
+    from ingest.decode import media  # FFmpeg is slow to load, and most files need none of it
+
+    return media

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -100,7 +99,6 @@ def draft_stream(
     """
     kept = metadata_of(metadata, fields=fields, limits=limits)
     with reading():
-        limits.check("bytes", source.seek(0, os.SEEK_END))
         sniffed = sniff(source, name=name, limits=limits, quoting=quoting)
         source.seek(0)
     return _put(external_id, source, sniffed, kept, blobs)

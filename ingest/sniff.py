@@ -13,20 +13,14 @@ from core.types import Modality
 from ingest.decode.document import HTML, document_of
 from ingest.decode.image import probe
 from ingest.decode.text import BOM, UTF_8, broken_at, encoding_of, not_in
-from ingest.limits import Limits
+from ingest.kinds import MAYBE_PROBED, NAMES, PROBED, SVG, TARGA, is_svg, kind_of
+from ingest.limits import Limits, size_limit
 
 HEAD = 65_536  # bytes that decide whether a file is text
 SUPPORTED = (
-    "JPEG, PNG, GIF, WebP, BMP, TIFF and PPM images; PDF, Word (docx), OpenDocument, EPUB, RTF and HTML; and text"
-)
-
-_IMAGE = re.compile(
-    rb"\xff\xd8|\x89PNG|GIF8[79]a|RIFF....WEBP|II[*+]\0|MM\0[*+]",
-    re.DOTALL,
-)
-_MAYBE_IMAGE = re.compile(rb"BM|P[1-6fy]\s")  # a text may begin like this too
-_IMAGE_NAMES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"]
+    "images (JPEG, PNG, GIF, WebP, HEIC, AVIF, TIFF, BMP, JPEG 2000, SVG and others), sounds (WAV, FLAC, MP3, M4A, "
+    "AAC, Ogg and others), films (MP4, QuickTime, Matroska, WebM, AVI, MPEG, FLV, WMV and others); PDF, Word (docx), "
+    "OpenDocument, EPUB, RTF and HTML; and text"
 )
 _TEXT_TYPES = {".md": "text/markdown", ".markdown": "text/markdown", ".html": HTML, ".htm": HTML, ".xhtml": HTML}
 _TEXT_TYPES |= {
@@ -69,20 +63,8 @@ _KNOWN = tuple(
         (rb"PK\x03\x04", "a ZIP archive, or an office document of another kind: unpack it or export its text"),
         (rb"\xd0\xcf\x11\xe0", "an old office document or one with a password: save it as docx, without one"),
         (rb"%!PS", "PostScript: export its text or its pages as images"),
-        (rb"\s*(<\?xml.{0,4096}?)?(<!--.{0,4096}?-->\s*)?<svg[\s>]", "an SVG drawing: export it as PNG"),
-        (rb"....ftyp(hei|hev|mif1|msf1)", "a HEIC photo: convert it to JPEG"),
-        (rb"....ftypavi[fs]", "an AVIF image: convert it to PNG or JPEG"),
-        (rb"....ftyp", "an MP4 or QuickTime film"),
-        (rb"\x1aE\xdf\xa3", "a Matroska or WebM film"),
-        (rb"RIFF....AVI ", "an AVI film"),
-        (rb"RIFF....WAVE", "a WAV sound"),
-        (rb"ID3[\x02-\x04]|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]", "an MP3 sound"),
-        (rb"OggS\0", "an Ogg sound or film"),
-        (rb"fLaC\0", "a FLAC sound"),
         (rb"\x1f\x8b|BZh[1-9]1AY|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd", "a compressed archive: unpack it"),
-        (rb"8BPS\0", "a Photoshop picture: export it as PNG"),
-        (rb"\0\0[\1\2]\0", "an icon or cursor: convert it to PNG"),
-        (rb"\0\0\0\x0cj[PX]|\xff\x4f\xff\x51|\0\0\0\x0cJXL|\xff\x0a", "JPEG 2000 or JPEG XL: convert it to JPEG"),
+        (rb"\0\0\0\x0cJXL|\xff\x0a", "JPEG XL: convert it to JPEG"),
         (rb"\x7fELF|MZ.\0", "a program"),
         (rb"SQLite format 3\0", "an SQLite database"),
     )
@@ -108,21 +90,37 @@ def sniff(source: BinaryIO, *, name: str, limits: Limits, quoting: bool = True) 
     head = source.read(HEAD)
     if not head:
         raise EmptyMedia
-    limits.check("bytes", size)
     suffix = PurePath(name).suffix.lower()
-    if _IMAGE.match(head):
-        return Sniffed(Modality.IMAGE, probe(source, limits=limits))
-    if _MAYBE_IMAGE.match(head):
-        try:
-            return Sniffed(Modality.IMAGE, probe(source, limits=limits))
-        except CorruptMedia:
-            if not _holds_text(head, whole=size <= len(head)):
-                raise
+    found = _media(source, head, size=size, limits=limits)
+    limits.check(size_limit(found.media_type if found else "text/plain"), size)
+    if found:
+        return found
     document = document_of(source, head)
-    if document and not (document == HTML and suffix in _IMAGE_NAMES):  # "404 Not Found", saved as a photo
+    if document and not (document == HTML and suffix in NAMES):  # "404 Not Found", saved as a photo
         return Sniffed(Modality.TEXT, document)
     _refuse_known(head)
     return _text(head, size=size, suffix=suffix, limits=limits, quoting=quoting)
+
+
+def _media(source: BinaryIO, head: bytes, *, size: int, limits: Limits) -> Sniffed | None:
+    """What it is when it is a picture, a sound or a film."""
+    if PROBED.match(head):
+        return Sniffed(Modality.IMAGE, probe(source, limits=limits))
+    text = _holds_text(head, whole=size <= len(head))
+    if MAYBE_PROBED.match(head):
+        try:
+            return Sniffed(Modality.IMAGE, probe(source, limits=limits))
+        except CorruptMedia:
+            if not text:
+                raise
+    if is_svg(head):
+        return Sniffed(Modality.IMAGE, SVG)
+    if text:
+        return None
+    if kind := kind_of(head):
+        return Sniffed(*kind)
+    source.seek(max(0, size - len(TARGA)))
+    return Sniffed(Modality.IMAGE, probe(source, limits=limits)) if source.read(len(TARGA)) == TARGA else None
 
 
 def _refuse_known(head: bytes) -> None:
@@ -136,14 +134,14 @@ def _text(head: bytes, *, size: int, suffix: str, limits: Limits, quoting: bool)
     broken = broken_at(head, encoding, whole=whole)
     begins = head.decode(encoding, "replace").removeprefix(BOM)
     plain = begins.encode()
-    named_image = suffix in _IMAGE_NAMES
+    named = NAMES.get(suffix)
     if len(_CONTROL.findall(plain)) * 100 > len(plain):  # text of any encoding has next to none
-        if named_image:
-            raise CorruptMedia(f"named like an image ({suffix}), but its header is no image's: ingest another copy")
-        raise UnsupportedMedia(f"it is neither an image nor text; supported are {SUPPORTED}")
-    if named_image:
+        if named:
+            raise CorruptMedia(f"named like {named} ({suffix}), but its header is no such one's: ingest another copy")
+        raise UnsupportedMedia(f"it is neither media nor text; supported are {SUPPORTED}")
+    if named:
         shown = f": {begins[:40]!r}" if quoting else ""
-        raise CorruptMedia(f"named like an image ({suffix}) but holds text{shown}")
+        raise CorruptMedia(f"named like {named} ({suffix}) but holds text{shown}")
     if broken is not None:
         raise CorruptMedia(not_in(encoding, head[broken], broken))
     if encoding == UTF_8 and b"\0" in head:

@@ -19,7 +19,7 @@ from core.runtime import metrics
 from core.runtime.settings import lane_count
 from core.runtime.wiring import Parts
 from core.types import Modality, Piece, Wants
-from ingest.limits import Limits
+from ingest.limits import Limits, size_limit
 from workers.cage_process import CageLimits, Process
 
 CHILD = (sys.executable, "-P", "-B", "-m", "workers.cage_child")  # -P: no module of the folder we stand in; -B: no .pyc
@@ -66,7 +66,7 @@ class Cage:
         request |= {"wants": asdict(wants) | {"contents": sorted(wants.contents)}}
         begun = False
         with _as_file(data) as fd:
-            limits.check("bytes", os.fstat(fd).st_size)
+            limits.check(size_limit(media_type), os.fstat(fd).st_size)
             with self._child(fresh=fresh) as child:
                 had_past = child.served > 0
                 try:

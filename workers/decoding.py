@@ -24,7 +24,10 @@ def limits_of(parts: Parts) -> Limits:
     said = parts.settings
     return Limits(
         bytes=said.max_bytes,
+        media_bytes=said.max_media_bytes,
         pixels=said.max_pixels,
+        frames=said.max_frames,
+        seconds=said.max_seconds,
         text_chars=said.max_text_chars,
         metadata_bytes=said.max_metadata_bytes,
         segments=said.max_segments,

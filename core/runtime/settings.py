@@ -91,8 +91,13 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="Port where a worker answers Prometheus; 0: nowhere")
     max_waiting_seconds: float = Field(0, ge=0, description="Take nothing in while an asset waits longer; 0: always")
     max_attempts: int = Field(5, ge=1, le=100, description="Tries before an asset is left to a person")
-    max_bytes: int = Field(256 << 20, ge=1, description="Largest file, in bytes")
+    max_bytes: int = Field(256 << 20, ge=1, description="Largest file of any other kind, in bytes")
+    max_media_bytes: int = Field(4 << 30, ge=1, description="Largest sound or film, in bytes")
     max_pixels: int = Field(100_000_000, ge=1, description="Largest image, in pixels")
+    max_frames: int = Field(
+        1_000, ge=1, description="Most frames taken of a film, or pages of a scan; more are thinned evenly"
+    )
+    max_seconds: int = Field(4 * 3600, ge=1, description="Longest sound or film, in seconds")
     max_text_chars: int = Field(2_000_000, ge=1, description="Longest text, in characters")
     max_metadata_bytes: int = Field(65_536, ge=1, description="Largest metadata of an asset, in bytes of JSON")
     max_segments: int = Field(4_000, ge=1, description="Most segments of an asset")

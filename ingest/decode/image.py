@@ -1,5 +1,6 @@
 """Picture bytes to upright RGB pixels, with Pillow.
 
+The formats are those that people have and that Pillow reads by itself: not EPS, say, for which it runs Ghostscript.
 Pillow's own limit is set once, here; the limit that a user sees is checked against the header on every call.
 """
 
@@ -9,6 +10,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,12 +19,23 @@ from numpy.typing import NDArray
 
 # Registered now: Pillow's lazy registration is not meant to be raced by threads.
 from PIL import (  # noqa: F401  imported for their registration
+    AvifImagePlugin,
     BmpImagePlugin,
+    CurImagePlugin,
+    DdsImagePlugin,
     GifImagePlugin,
+    IcnsImagePlugin,
+    IcoImagePlugin,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     MpoImagePlugin,
+    PcxImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
+    PsdImagePlugin,
+    QoiImagePlugin,
+    SgiImagePlugin,
+    TgaImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
@@ -40,9 +53,21 @@ MEDIA_TYPES = {
     "BMP": "image/bmp",
     "TIFF": "image/tiff",
     "PPM": "image/x-portable-anymap",
+    "JPEG2000": "image/jp2",
+    "PSD": "image/vnd.adobe.photoshop",
+    "ICO": "image/vnd.microsoft.icon",
+    "CUR": "image/vnd.microsoft.icon",
+    "ICNS": "image/icns",
+    "QOI": "image/qoi",
+    "DDS": "image/vnd-ms.dds",
+    "SGI": "image/x-sgi",
+    "PCX": "image/vnd.zbrush.pcx",
+    "TGA": "image/x-tga",
 }
-_FORMATS = tuple(name for name in MEDIA_TYPES if name != "MPO")  # found through JPEG
+_PROBED = tuple(name for name in MEDIA_TYPES if name != "MPO")  # found through JPEG
+_CODED = ("AVIF", "HEIF")  # whose codec reads the header too: in the child that decodes, and not by who sniffs
 
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a lane has one core
 PIL.Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks about metadata, one for each odd photo
 warnings.filterwarnings("error", category=PIL.Image.DecompressionBombWarning)
@@ -61,30 +86,62 @@ _UPRIGHT = {
 
 def probe(source: BinaryIO, *, limits: Limits) -> str:
     """The media type, from the header alone. Raises CorruptMedia, TooLarge; leaves the stream open, anywhere."""
-    with _seam(limits), _open(source, limits) as picture:
+    with seam(limits), _open(source, limits, _PROBED) as picture:
         return MEDIA_TYPES[picture.format or ""]
 
 
 def decode_image(data: bytes, *, limits: Limits, side: int) -> Image:
-    """The first frame: upright, on white where it was transparent.
-
-    With a `side` the short side may be reduced, but to no less than twice that: a JPEG is then decoded at a fraction
-    of its size (libjpeg scales while it inverts the DCT). 0: native size. Raises CorruptMedia, TooLarge,
-    UnsupportedMedia. Safe to call from several threads.
-    """
-    with _seam(limits), _open(io.BytesIO(data), limits) as picture:
-        if side:
-            picture.draft(None, (2 * side, 2 * side))
-        picture.load()
-        turn = _UPRIGHT.get(_orientation(picture))  # after loading: a PNG may have it last, a TIFF is turned by now
-        small = _reduced(_eight_bit(picture), side)
-        rgb = _on_white(small) if small.has_transparency_data else small.convert("RGB")
-        upright = rgb.transpose(turn) if turn is not None else rgb
-        return Image(np.array(upright))  # a copy: what Pillow lends cannot be written to
+    """The first frame, or the picture itself, as `upright`. Raises CorruptMedia, TooLarge, UnsupportedMedia. Safe to
+    call from several threads."""
+    with opened(data, limits=limits) as picture:
+        return upright(picture, limits=limits, side=side)
 
 
 @contextmanager
-def _seam(limits: Limits) -> Iterator[None]:
+def opened(data: bytes, *, limits: Limits) -> Iterator[PIL.Image.Image]:
+    """A picture of which only the header was read. Raises as `decode_image`, also for what happens inside."""
+    with seam(limits):
+        if data[4:8] == b"ftyp":
+            _register_heif()
+        with _open(io.BytesIO(data), limits, _PROBED + _CODED) as picture:
+            yield picture
+
+
+def upright(picture: PIL.Image.Image, *, limits: Limits, side: int) -> Image:
+    """The frame that it stands at: upright, on white where it was transparent.
+
+    With a `side` the short side may be reduced, but to no less than twice that: a JPEG is then decoded at a fraction
+    of its size (libjpeg scales while it inverts the DCT). 0: native size.
+    """
+    if side:
+        picture.draft(None, (2 * side, 2 * side))
+    picture.load()
+    check_size(picture, limits)  # what is inside an icon may be larger than the icon says
+    turn = _UPRIGHT.get(_orientation(picture))  # after loading: a PNG may have it last, a TIFF is turned by now
+    small = _reduced(_eight_bit(picture), side)
+    rgb = _on_white(small) if small.has_transparency_data else small.convert("RGB")
+    turned = rgb.transpose(turn) if turn is not None else rgb
+    return Image(np.array(turned))  # a copy: what Pillow lends cannot be written to
+
+
+def check_size(picture: PIL.Image.Image, limits: Limits) -> None:
+    """Raises CorruptMedia for a picture without pixels, TooLarge for one with too many."""
+    width, height = picture.size
+    if not width or not height:
+        raise CorruptMedia(f"the image is {width} x {height} pixels: there is nothing to see")
+    limits.check("pixels", width * height, what=f"{width} x {height} = {width * height:,} pixels")
+
+
+@cache
+def _register_heif() -> None:
+    import pi_heif  # of use to few files, and slow to import
+
+    pi_heif.options.DECODE_THREADS = 1
+    pi_heif.register_heif_opener()
+
+
+@contextmanager
+def seam(limits: Limits) -> Iterator[None]:
     """Whatever Pillow raises, and on arbitrary bytes it raises nearly everything, becomes Refused."""
     try:
         yield
@@ -101,12 +158,9 @@ def _seam(limits: Limits) -> Iterator[None]:
         raise CorruptMedia(f"the image is damaged ({said}): repair it or ingest another copy") from exc
 
 
-def _open(source: BinaryIO, limits: Limits) -> PIL.Image.Image:
-    picture = PIL.Image.open(source, formats=_FORMATS)
-    width, height = picture.size
-    if not width or not height:
-        raise CorruptMedia(f"the image is {width} x {height} pixels: there is nothing to see")
-    limits.check("pixels", width * height, what=f"{width} x {height} = {width * height:,} pixels")
+def _open(source: BinaryIO, limits: Limits, formats: tuple[str, ...]) -> PIL.Image.Image:
+    picture = PIL.Image.open(source, formats=formats)
+    check_size(picture, limits)
     return picture
 
 

@@ -17,7 +17,7 @@ import httpcore
 import httpx
 
 from core.errors import BlobsDown, ForbiddenAddress, RemoteFailed, TooLarge
-from ingest.limits import Limits
+from ingest.limits import Limits, Name, size_limit
 from ingest.sources.dial import Clock, Dialler, Lookup, lookup
 from ingest.sources.url import FetchPolicy, host_of
 
@@ -157,12 +157,13 @@ def _answer(visit: _Visit, host: str, response: httpcore.Response, kept: IO[byte
         return _Again(fault, seconds)
     if status not in (200, 203):
         raise RemoteFailed(f"{host} answered {status}: check the address, or send the bytes")
+    most = size_limit(headers.get(b"content-type", b"").decode("latin-1"))  # what it is shows later
     try:
-        visit.limits.check("bytes", int(headers.get(b"content-length", 0)))
+        visit.limits.check(most, int(headers.get(b"content-length", 0)))
     except TooLarge as exc:
         raise TooLarge(f"{host}: {exc}") from exc
-    sent = _limited(response.iter_stream(), visit.limits, host)
-    for block in _limited(_unpacked(sent, headers.get(b"content-encoding", b""), host), visit.limits, host):
+    sent = _limited(response.iter_stream(), visit.limits, most, host)
+    for block in _limited(_unpacked(sent, headers.get(b"content-encoding", b""), host), visit.limits, most, host):
         visit.clock.left()
         try:
             kept.write(block)
@@ -178,12 +179,12 @@ def _pause(said: bytes | None) -> float | None:
     return float(said) if re.fullmatch(rb"[0-9]{1,3}", said) and int(said) <= LONGEST_PAUSE else None
 
 
-def _limited(blocks: Iterable[bytes], limits: Limits, host: str) -> Iterator[bytes]:
+def _limited(blocks: Iterable[bytes], limits: Limits, most: Name, host: str) -> Iterator[bytes]:
     size = 0
     for block in blocks:
         size += len(block)
-        if size > limits.bytes:
-            raise TooLarge(f"{host}: {limits.over('bytes', 'it sends more')}")
+        if size > getattr(limits, most):
+            raise TooLarge(f"{host}: {limits.over(most, 'it sends more')}")
         yield block
 
 

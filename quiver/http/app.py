@@ -76,7 +76,10 @@ def make_app(parts: Parts | None = None) -> FastAPI:
 
     errors.install(app)
     app.add_middleware(
-        Bodies, max_bytes=parts.settings.max_bytes, max_bulk_bytes=parts.settings.max_bulk_bytes, vouched=vouched
+        Bodies,
+        max_bytes=max(parts.settings.max_bytes, parts.settings.max_media_bytes),
+        max_bulk_bytes=parts.settings.max_bulk_bytes,
+        vouched=vouched,
     )
     app.add_middleware(Watched)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI's documentation has it

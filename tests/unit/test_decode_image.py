@@ -226,10 +226,5 @@ def test_a_file_over_the_byte_limit_is_not_decoded():
         decoded(photo(), modality=Modality.IMAGE, media_type="image/jpeg", limits=Limits(bytes=100))
 
 
-def test_a_modality_without_a_decoder_is_refused_by_name():
-    with pytest.raises(UnsupportedMedia, match=r"audio \(audio/wav\)"):
-        decoded(b"RIFF", modality=Modality.AUDIO, media_type="audio/wav", limits=LIMITS)
-
-
 def test_pillow_is_never_asked_to_accept_truncated_files():
     assert not ImageFile.LOAD_TRUNCATED_IMAGES

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from core.errors import CorruptMedia, EmptyMedia, Misconfigured, Refused, TooLarge, UnsupportedMedia
 from core.types import Modality
+from ingest.kinds import is_svg, kind_of
 from ingest.limits import MOST_PIXELS, Limits
 from ingest.sniff import HEAD, Sniffed, sniff
 from tests.photos import KINDS, huge_png, photo
@@ -137,16 +138,75 @@ def test_an_image_cut_inside_its_header_is_refused_as_damaged(kind):
     [
         (b"PK\x03\x04\x14\x00", "ZIP"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "office document.*password"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
-        (b"\0\0\0\x18ftypisom\0\0\0\0", "MP4"),
-        (b"RIFF\0\0\0\0WAVEfmt ", "WAV"),
-        (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "SVG"),
-        (bytes(range(256)) * 4, "neither an image nor text"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (bytes(range(256)) * 4, "neither media nor text"),
     ],
 )
 def test_other_files_are_refused_by_name_of_what_they_are_and_what_is_supported(data, what):
-    with pytest.raises(UnsupportedMedia, match=f"(?s){what}.*supported are JPEG, PNG"):
+    with pytest.raises(UnsupportedMedia, match=f"(?s){what}.*supported are images .JPEG, PNG"):
         sniffed(data)
+
+
+@pytest.mark.parametrize(
+    ("head", "modality", "media_type"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "image", "image/heic"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "image", "image/avif"),
+        (b'<?xml version="1.0"?>\n<!-- a --><!-- b -->\n<svg xmlns="x"/>', "image", "image/svg+xml"),
+        (b'\xef\xbb\xbf<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN"><svg/>', "image", "image/svg+xml"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "audio", "audio/wav"),
+        (b"fLaC\0\0\0\x22", "audio", "audio/flac"),
+        (b"ID3\x04\0\0\0\0\0\0", "audio", "audio/mpeg"),
+        (b"\xff\xfb\x90\x64\0", "audio", "audio/mpeg"),
+        (b"\xff\xf1\x50\x80\0", "audio", "audio/aac"),
+        (b"\0\0\0\x18ftypM4A \0\0\0\0", "audio", "audio/mp4"),
+        (b"OggS\0\2" + bytes(22) + b"\x01vorbis", "audio", "audio/ogg"),
+        (b"OggS\0\2" + bytes(22) + b"\x01vorbisOggS\0\2" + bytes(22) + b"\x80theora", "video", "video/ogg"),
+        (b"\x1aE\xdf\xa3\x9fB\x82\x84webm\0\x86\x86A_OPUS", "audio", "audio/x-matroska"),
+        (b"\x1aE\xdf\xa3\x9fB\x82\x84webm\0\x86\x86A_OPUS\x86\x85V_VP9", "video", "video/webm"),
+        (b"\x1aE\xdf\xa3\x9fB\x82\x88matroska\0", "video", "video/x-matroska"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "video", "video/mp4"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0", "video", "video/quicktime"),
+        (b"RIFF\0\0\0\0AVI LIST", "video", "video/x-msvideo"),
+        (b"FLV\1\5\0\0\0\x09", "video", "video/x-flv"),
+        ((b"G" + bytes(187)) * 5, "video", "video/mp2t"),
+        (b"\0\0\1\xba" + bytes(9), "video", "video/mpeg"),
+    ],
+)
+def test_sounds_films_and_drawings_are_known_by_how_they_begin(head, modality, media_type):
+    for name in ("a.txt", "a.jpg", "a"):
+        assert sniffed(head, name) == Sniffed(Modality(modality), media_type)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["I, moov", "the moov atom", "icns", "fLaC", "ID3 tags", "G" * 1000, "FORM 12 AIFF", "<html><svg></svg></html>"],
+)
+def test_a_text_about_media_is_a_text(text):
+    assert sniffed(text.encode()).modality is Modality.TEXT
+
+
+@pytest.mark.parametrize(
+    "evil", [b"<!---->" * 9000, b"<!--" * 15000, b"<?" * 30000, b" " * 65000 + b"<", b"\x1aE\xdf\xa3" + b"\x86" * 65000]
+)
+def test_no_head_keeps_the_patterns_busy(evil):
+    assert (kind_of(evil), is_svg(evil)) == (None, False) or evil.startswith(b"\x1aE")  # or the time limit ends it
+
+
+def test_a_sound_may_be_larger_than_a_picture_and_has_a_limit_of_its_own():
+    limits = Limits(bytes=20, media_bytes=1000)
+    wave = b"RIFF\0\0\0\0WAVEfmt " + bytes(500)
+    assert sniffed(wave, limits=limits).modality is Modality.AUDIO
+    with pytest.raises(TooLarge, match="QUIVER_MAX_MEDIA_BYTES"):
+        sniffed(wave + bytes(500), limits=limits)
+
+
+@pytest.mark.parametrize(("name", "what"), [("a.mp3", "a sound"), ("a.MP4", "a film"), ("a.heic", "an image")])
+def test_a_text_named_like_media_is_refused(name, what):
+    with pytest.raises(CorruptMedia, match=f"named like {what}.*holds text"):
+        sniffed(b"<html>404 Not Found</html>", name)
+    with pytest.raises(CorruptMedia, match=f"named like {what}"):
+        sniffed(bytes(range(256)) * 4, name)
 
 
 def test_a_200_megapixel_image_is_refused_by_its_header_with_the_limit_and_the_setting():
@@ -189,7 +249,7 @@ def test_any_bytes_are_sniffed_or_refused(data, name):
         found = sniffed(data, name)
     except Refused:
         return
-    assert found.modality in {Modality.TEXT, Modality.IMAGE}
+    assert found.modality in set(Modality)
 
 
 @given(st.text(min_size=1).map(lambda text: "." + text).filter(str.isprintable))
