@@ -19,7 +19,7 @@ import pytest
 
 from core.errors import DecoderCrashed, DecoderDown, Defect, Fault, OutOfMemory, Refused, TimedOut
 from core.stores.memory import MemoryStore
-from core.types import Image, Modality, Wants
+from core.types import Image, Modality
 from ingest.limits import MOST_PIXELS, Limits
 from ingest.sources.paths import items
 from tests.cages import ask, ended, inline, making, same, soon, stub, told
@@ -41,25 +41,6 @@ def cages() -> Iterator[Callable[..., Cage]]:
 
 
 # The same meaning
-
-
-def test_a_long_file_comes_in_pieces_and_its_child_is_used_again_when_all_were_taken(cages):
-    cage = cages(stub())
-    asked: Any = {"modality": Modality.TEXT, "media_type": "x/y", "limits": Limits(), "wants": Wants()}
-    made = list(cage.prepare(b"pieces:1000", **asked))
-    assert len(made) > 3
-    assert [piece.last for piece in made] == [False] * (len(made) - 1) + [True]
-    assert [s.ordinal for piece in made for s in piece.segments] == list(range(sum(len(p.segments) for p in made)))
-    first = told(cage)["pid"]
-    left = cage.prepare(b"pieces:1000", **asked)
-    next(left)
-    left.close()  # nobody wants the rest
-    second = told(cage)["pid"]
-    assert first != second
-    fresh = cage.prepare(b"pieces:10", fresh=True, **asked)
-    assert next(fresh).last
-    fresh.close()
-    assert told(cage)["pid"] != second
 
 
 def test_it_prepares_as_the_same_process_would(cages, tmp_path):
