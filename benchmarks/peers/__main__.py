@@ -73,6 +73,11 @@ class Bench:
         """Core seconds of all children."""
         return sum(child.spent() for child in self.children.values())
 
+    def end(self) -> None:
+        """Of all children."""
+        for child in self.children.values():
+            child.end()
+
     def start(self, name: str, model: Path, photo: str) -> None:
         """Install, load, and embed one photo, so that nothing is done for the first time in a round.
 
@@ -118,7 +123,7 @@ def run(said: argparse.Namespace) -> dict[str, Any]:
     paths = [str(path.absolute()) for path in make_photos(CACHE / f"peers-photos-{said.files}", said.files)]
     bench = Bench()
     with ExitStack() as left:
-        left.callback(lambda: [child.end() for child in bench.children.values()])
+        left.callback(bench.end)
         for name in said.peers:
             try:
                 bench.start(name, model, paths[0])

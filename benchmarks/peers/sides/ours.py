@@ -14,6 +14,7 @@ from benchmarks.search import batches
 from core.encoders.registry import Encoders
 from core.runtime.settings import load_settings
 from core.runtime.wiring import Parts
+from core.stores.edge import EdgeStore
 from core.types import Tenant
 from quiver import Quiver
 
@@ -47,8 +48,9 @@ class Ours:
         written = 0
         for points in batches(np.load(vectors), space=space, tenant=Tenant(parts.settings.tenant)):
             parts.store.upsert(index, points)
-            written += len(points.ids)
+            written += len(points)
         parts.store.flush(index)
+        assert isinstance(parts.store, EdgeStore)
         parts.store.optimize(index)
         return written
 

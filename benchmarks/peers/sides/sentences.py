@@ -64,7 +64,8 @@ class Sentences:
         """f32 (n, dim), unit."""
         pictures = [Image.open(path) for path in paths]
         made = self._model.encode(pictures, batch_size=BATCH, normalize_embeddings=True, convert_to_tensor=True)
-        return made.float().numpy()
+        rows: np.ndarray = made.float().numpy()
+        return rows
 
 
 def _empty(dim: int) -> QdrantClient:
