@@ -64,10 +64,10 @@ class Keeping(Base):
         return AssetState(asset=asset, state=self._parts.catalogue.state(asset)), self._parts.blobs.path(asset.digest)
 
     def thumbnail(self, collection: str, key: str | UUID) -> bytes:
-        """A JPEG of at most 240 pixels on its longer side. Raises NoSpaceFor for what is no picture."""
+        """A JPEG of at most 240 pixels on its longer side, of a picture or a film. Raises NoSpaceFor for others."""
         asset = self._asset(self._collection(collection), key)
-        if asset.modality is not Modality.IMAGE:
-            raise NoSpaceFor(f"{asset.external_id!r} is {asset.modality}: only pictures have thumbnails")
+        if asset.modality not in {Modality.IMAGE, Modality.VIDEO}:
+            raise NoSpaceFor(f"{asset.external_id!r} is {asset.modality}: only pictures and films have thumbnails")
         with self._parts.blobs.open(asset.digest) as source:
             return thumbnail(picture(self._parts, source, media_type=asset.media_type, side=THUMBNAIL))
 

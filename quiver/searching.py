@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, nullcontext
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 import numpy as np
@@ -24,7 +28,7 @@ from quiver.sheet import contact_sheet
 from retrieval.expression import parse
 from retrieval.request import Answer, Hit, Like, SearchRequest
 from workers.answering import answer
-from workers.decoding import limits_of, picture
+from workers.decoding import limits_of, picture, sound
 
 PathLike = str | Path
 MOST = 2048  # texts or pictures at once
@@ -39,28 +43,32 @@ class Searching(Base):
         text: str | None = None,
         *,
         image: PathLike | bytes | None = None,
+        audio: PathLike | bytes | None = None,
         like: str | UUID | None = None,
         where: str | Filter | None = None,
         modality: str | Modality | Iterable[str] | None = None,
         limit: int = 10,
         exact: bool = False,
     ) -> Answer:
-        """Hits for a text, an image (a path or bytes) or an asset (id or external id), best first.
+        """Hits for a text, an image, a sound (a path or bytes) or an asset (id or external id), best first.
 
-        `where` is an expression over the declared fields, or a filter of core.filters. Raises NoSuchCollection,
-        NoSuchAsset, BadFilter, BadQuery, NoSpaceFor, and what a bad query image raises.
+        Of a long sound the beginning is asked for, as much as the encoder hears at once. `where` is an expression over
+        the declared fields, or a filter of core.filters. Raises NoSuchCollection, NoSuchAsset, BadFilter, BadQuery,
+        NoSpaceFor, and what a bad image or sound raises.
         """
         kept = self._collection(collection)
         query: Content | Like
-        match text, image, like:
-            case str(words), None, None:
+        match text, image, audio, like:
+            case str(words), None, None, None:
                 query = Text(words)
-            case None, (str() | Path() | bytes()) as picture, None:
-                query = self._image(picture, self._parts.encoders.of_profile(kept.profile))
-            case None, None, (str() | UUID()) as key:
+            case None, (str() | Path() | bytes()) as given, None, None:
+                query = self._image(given, self._parts.encoders.of_profile(kept.profile))
+            case None, None, (str() | Path() | bytes()) as given, None:
+                query = self._sound(given, self._parts.encoders.of_profile(kept.profile))
+            case None, None, None, (str() | UUID()) as key:
                 query = Like(self._asset(kept, key).id)
             case _:
-                raise BadQuery("a query is one of: a text, an image, an asset to be like")
+                raise BadQuery("a query is one of: a text, an image, a sound, an asset to be like")
         request = SearchRequest(
             tenant=self._tenant,
             collection=kept.name,
@@ -119,29 +127,45 @@ class Searching(Base):
         return Text(one)
 
     def _image(self, image: PathLike | bytes, encoders: Sequence[Encoder]) -> Content:
-        limits = limits_of(self._parts)
         side = max(encoder.wants.pixels for encoder in encoders)
+        with self._given(image, "an image", {Modality.IMAGE}) as (source, media_type):
+            return picture(self._parts, source, media_type=media_type, side=side)
+
+    def _sound(self, audio: PathLike | bytes, encoders: Sequence[Encoder]) -> Content:
+        heard = [encoder.wants for encoder in encoders if Modality.AUDIO in encoder.space.modalities]
+        if not heard:
+            raise NoSpaceFor("no space of this collection embeds sound: give another kind of query")
+        with self._given(audio, "a sound", {Modality.AUDIO, Modality.VIDEO}) as (source, media_type):
+            return sound(self._parts, source, media_type=media_type, wants=reduce(or_, heard))
+
+    @contextmanager
+    def _given(
+        self, given: PathLike | bytes, what: str, kinds: AbstractSet[Modality]
+    ) -> Iterator[tuple[BinaryIO, str]]:
+        """A file that is asked by, and its media type. What is wrong with it is told by its name."""
         try:
-            with nullcontext(io.BytesIO(image)) if isinstance(image, bytes) else opened(Path(image)) as source:
-                kind = sniff(source, name="", limits=limits)
-                if kind.modality is not Modality.IMAGE:
-                    raise BadQuery(f"it is {kind.media_type}: give an image, or search by text")
+            with nullcontext(io.BytesIO(given)) if isinstance(given, bytes) else opened(Path(given)) as source:
+                kind = sniff(source, name="", limits=limits_of(self._parts))
+                if kind.modality not in kinds:
+                    raise BadQuery(f"it is {kind.media_type}: give {what}, or search by text")
                 with reading():
                     source.seek(0)
-                    data = source.read()
-            return picture(self._parts, data, media_type=kind.media_type, side=side)
+                    yield source, kind.media_type
         except Refused as exc:
-            name = "the query image" if isinstance(image, bytes) else printable(str(image))
+            name = f"the query {what.split()[1]}" if isinstance(given, bytes) else printable(str(given))
             raise type(exc)(f"{name}: {exc}") from exc
 
     def contact_sheet(self, collection: str, searches: Sequence[tuple[str, Answer]]) -> str:
         """The hits of searches as one HTML page with thumbnails inside."""
         kept = self._collection(collection)
 
-        def shown(hit: Hit) -> bytes:
+        def shown(hit: Hit) -> bytes | None:
             asset = self._asset(kept, hit.asset)
             with self._parts.blobs.open(asset.digest) as source:
-                return thumbnail(picture(self._parts, source, media_type=hit.media_type, side=THUMBNAIL))
+                try:
+                    return thumbnail(picture(self._parts, source, media_type=hit.media_type, side=THUMBNAIL))
+                except NoSpaceFor:  # a film that is sound alone
+                    return None
 
         return contact_sheet(f"{collection}: {len(searches)} searches", searches, shown)
 

@@ -9,6 +9,8 @@ from html import escape
 from core.types import Modality
 from retrieval.request import Answer, Hit
 
+Shows = Callable[[Hit], bytes | None]
+
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1c1e21;background:#fff}
 h1{font-size:1.35rem}h2{font-size:1.05rem;margin:2rem 0 .6rem}
@@ -23,26 +25,39 @@ img,blockquote{background:#22262d}small{color:#98a2b3}}
 """
 
 
-def contact_sheet(title: str, searches: Sequence[tuple[str, Answer]], picture: Callable[[Hit], bytes]) -> str:
-    """One HTML page. `picture` gives a JPEG of a hit that is an image; texts are quoted."""
+def contact_sheet(title: str, searches: Sequence[tuple[str, Answer]], picture: Shows) -> str:
+    """One HTML page. `picture` gives a JPEG of a hit that is an image or a film; texts are quoted."""
     parts = [_section(question, answer, picture) for question, answer in searches]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     body = f"<h1>{escape(title)}</h1>{''.join(parts)}"
     return f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>\n'
 
 
-def _section(question: str, answer: Answer, picture: Callable[[Hit], bytes]) -> str:
+def _section(question: str, answer: Answer, picture: Shows) -> str:
     said = "; ".join(f"{space} by {model}" for space, model in answer.encoders.items())
     figures = "".join(_figure(rank, hit, picture) for rank, hit in enumerate(answer.hits, start=1))
     nothing = "<p>Nothing was found.</p>"
     return f'<h2>{escape(question)}</h2><div class="hits">{figures or nothing}</div><small>{escape(said)}</small>'
 
 
-def _figure(rank: int, hit: Hit, picture: Callable[[Hit], bytes]) -> str:
+def _figure(rank: int, hit: Hit, picture: Shows) -> str:
     name = escape(hit.external_id)
-    if hit.modality is Modality.IMAGE:
-        data = base64.b64encode(picture(hit)).decode()
-        shown = f'<img alt="{name}" src="data:image/jpeg;base64,{data}">'
+    seen = picture(hit) if hit.modality in {Modality.IMAGE, Modality.VIDEO} else None
+    if seen is not None:
+        shown = f'<img alt="{name}" src="data:image/jpeg;base64,{base64.b64encode(seen).decode()}">'
     else:
         shown = f"<blockquote>{escape(hit.text or '')}</blockquote>"
-    return f"<figure>{shown}<figcaption>{rank}. {name}<br><small>score {hit.score:.4f}</small></figcaption></figure>"
+    said = " · ".join(filter(None, [moment(hit), f"score {hit.score:.4f}"]))
+    return f"<figure>{shown}<figcaption>{rank}. {name}<br><small>{said}</small></figcaption></figure>"
+
+
+def moment(hit: Hit) -> str:
+    """When the best match is, as 1:02:03–1:02:08; empty for what has no time."""
+    span = hit.matches[0].span if hit.matches else None
+    return f"{_clock(span.start)}–{_clock(span.end)}" if span is not None and span.unit == "second" else ""
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -15,7 +15,7 @@ from core.ports import Embeds
 from core.runtime.settings import load_settings
 from core.runtime.wiring import Parts
 from core.spaces import Dense, EmbeddingSpace, Metric, Sparse, Vector
-from core.types import Content, Image, Modality, Text, Wants
+from core.types import Audio, Content, Image, Modality, Text, Wants
 
 COLOURS = ("red", "green", "blue")
 VOCABULARY = ("cat", "dog", "rocket", "coffee", *COLOURS)
@@ -86,6 +86,49 @@ class WordEncoder:
         return Sparse(at, np.ones(len(at), np.float32))
 
 
+PITCHES = ("low", "middle", "high")  # below 400 Hz, below 2 kHz, above
+
+
+@dataclass
+class PitchEncoder:
+    """Texts by how often they name a pitch; sounds by how their energy is divided among the three. Cross-modal, 4-d."""
+
+    space: EmbeddingSpace = field(
+        default_factory=lambda: EmbeddingSpace(
+            name="pitch",
+            model="toy",
+            revision="1",
+            dim=4,
+            metric=Metric.COSINE,
+            modalities=frozenset({Modality.TEXT, Modality.AUDIO}),
+            recipe="counts and bands",
+        )
+    )
+    wants = Wants(contents=frozenset({Modality.TEXT, Modality.AUDIO}), rate=16_000, seconds=2.0)
+
+    def encode(self, contents: Sequence[Content]) -> Dense:
+        rows = np.array([self._row(content) for content in contents], np.float32).reshape(-1, 4)
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+    def _row(self, content: Content) -> list[float]:
+        match content:
+            case Text(value):
+                said = value.lower().split()
+                return [*(float(said.count(pitch)) for pitch in PITCHES), 0.1]
+            case Audio(samples, rate):
+                power = np.abs(np.fft.rfft(samples)) ** 2
+                bands = np.digitize(np.fft.rfftfreq(len(samples), 1 / rate), (400, 2000))
+                whole = power.sum() or 1.0
+                return [*(float(power[bands == at].sum() / whole) for at in range(3)), 0.1]
+            case _:
+                raise AssertionError(content)
+
+
+def hearing(_argument: str = "") -> Sequence[Embeds]:
+    """The family `hearing`: what `toy` has, and pitches."""
+    return [*toy(), PitchEncoder()]
+
+
 def toy(_argument: str = "") -> Sequence[Embeds]:
     """The family `toy`."""
     return [ColourEncoder(), WordEncoder()]
@@ -94,7 +137,7 @@ def toy(_argument: str = "") -> Sequence[Embeds]:
 def toy_parts(data: Path, **settings: Any) -> Parts:
     """Embedded parts whose profile is `toy`, without child processes unless asked for."""
     said = {"profile": "toy", "lanes": 2, "decode": "inline", **settings}
-    return Parts(load_settings(data=data, **said), Encoders({"toy": toy}))
+    return Parts(load_settings(data=data, **said), Encoders({"toy": toy, "hearing": hearing}))
 
 
 class Flaky:

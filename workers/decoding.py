@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from core.records import Collection
 from core.runtime.wiring import Parts
-from core.types import Image, Modality, Piece, Reading, Wants
+from core.types import Audio, Content, Image, Modality, Piece, Reading, Wants
 from ingest.decode.document import is_plain
 from ingest.limits import Limits
 from ingest.prepare import prepare
@@ -66,9 +66,20 @@ def decode(
 
 
 def picture(parts: Parts, source: bytes | BinaryIO, *, media_type: str, side: int) -> Image:
-    """The first frame of an image, at no less than twice `side` pixels. Raises as `decode`."""
+    """An image, or one of a film, at no less than twice `side` pixels. Raises as `decode`."""
     wants = Wants(contents=frozenset({Modality.IMAGE}), pixels=side)
-    with closing(decode(parts, source, modality=Modality.IMAGE, media_type=media_type, wants=wants)) as pieces:
-        content = next(iter(next(pieces).segments)).content
+    content = _first(parts, source, Modality.IMAGE, media_type, wants)
     assert isinstance(content, Image)
     return content
+
+
+def sound(parts: Parts, source: bytes | BinaryIO, *, media_type: str, wants: Wants) -> Audio:
+    """How a sound begins, or that of a film, at the rate and for as long as somebody `wants`. Raises as `decode`."""
+    content = _first(parts, source, Modality.AUDIO, media_type, replace(wants, contents=frozenset({Modality.AUDIO})))
+    assert isinstance(content, Audio)
+    return content
+
+
+def _first(parts: Parts, source: bytes | BinaryIO, modality: Modality, media_type: str, wants: Wants) -> Content:
+    with closing(decode(parts, source, modality=modality, media_type=media_type, wants=wants)) as pieces:
+        return next(pieces).segments[0].content

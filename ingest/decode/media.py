@@ -13,7 +13,7 @@ from typing import BinaryIO
 import av
 
 from core.errors import CorruptMedia, EmptyMedia, NoSpaceFor
-from core.types import Audio, Content, Modality, Segment, Span, Wants
+from core.types import Content, Modality, Segment, Span, Wants
 from ingest.decode.container import Media, opened, ready, seconds
 from ingest.decode.shots import SHORTEST, Lens, Shots
 from ingest.decode.sound import Ear
@@ -54,15 +54,6 @@ def decode_still(source: BinaryIO, *, limits: Limits, side: int) -> Segment:
                 for frame in media.decoded(packet):
                     return Segment(0, lens.picture(frame))
         raise CorruptMedia("none of its pictures can be decoded: ingest another copy")
-
-
-def decode_sound(source: BinaryIO, *, limits: Limits, wants: Wants) -> Audio:
-    """The first window of a sound, or of a film's."""
-    hears = Wants(contents=frozenset({Modality.AUDIO}), rate=wants.rate, seconds=wants.seconds)
-    for segment in decode_media(source, modality=Modality.AUDIO, limits=limits, wants=hears):
-        if isinstance(segment.content, Audio):
-            return segment.content
-    raise EmptyMedia("there is no sound in it")
 
 
 def _parts(media: Media, looks: bool, survey: tuple[float, bool], wants: Wants) -> Iterator[Part]:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.types import Span
+from quiver.sheet import moment
 from retrieval.request import Answer, Hit
 
 WHOLE = ("id", "job")  # columns that are copied from, and so never broken
@@ -67,7 +68,7 @@ def shown(cell: object) -> Text:
 
 def answer_table(answer: Answer) -> None:
     """Hits, the time taken and whose judgement it is."""
-    texts = any(hit.text for hit in answer.hits)
+    texts = any(hit.text or moment(hit) for hit in answer.hits)
     table(
         ["#", "score", "kind", "asset", *(["best match"] if texts else []), "raw scores"],
         [
@@ -86,6 +87,8 @@ def _best(hit: Hit) -> str:
     text = " ".join((hit.text or "").split())
     short = text if len(text) <= 60 else text[:59] + "…"
     span: Span | None = hit.matches[0].span
+    if when := moment(hit):
+        return f"{short} [{when}]" if short else when
     return f"{short} [{span.start:g}-{span.end:g} {span.unit}]" if span and short else short
 
 

@@ -63,10 +63,11 @@ class Keys(In):
 
 
 class SearchQuery(In):
-    """A query: a text, a picture (base64 of a file) or an asset to be like."""
+    """A query: a text, a picture or a sound (base64 of a file) or an asset to be like."""
 
     text: str | None = Field(default=None, max_length=100_000)
     image: str | None = Field(default=None, description="A picture: base64 of its file")
+    audio: str | None = Field(default=None, description="A sound: base64 of its file")
     like: str | None = Field(default=None, max_length=1023, description="An asset, by id or external id")
     where: str | None = Field(default=None, max_length=100_000, description="For example: kind = photo and price < 20")
     modality: list[Modality] | None = None
