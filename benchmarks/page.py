@@ -123,7 +123,8 @@ used {said["cores_of_others_in_search"]:.2f} cores meanwhile.
 random weights, {said["cores"]} cores, {said["rounds"]} rounds in which each has its turn. All load the same folder and
 read the same files; each is used as its documentation shows, on the precision it chooses by itself unless said.
 sentence-transformers and infinity write into qdrant-client's local mode in memory, txtai into its own index,
-clip-retrieval only files of vectors; Quiver stores, registers and writes durably. "Ours is" compares within rounds.
+clip-retrieval only files of vectors; Quiver stores, registers and writes durably. "Ours is" compares within rounds. The
+cosine is of one photo's vectors: that all run these weights; random ones tell little of pictures apart.
 
 {ingest_rows(said)}{searched if said["searched"] else ""}
 ### What was installed
