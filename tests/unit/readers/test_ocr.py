@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def ocr() -> Ocr:
     return Ocr()
 
 
-def image(*lines: str, **more: object) -> Image:
+def image(*lines: str, **more: Any) -> Image:
     return Image(np.array(written(lines, **more)))
 
 
