@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ def whisper(folder: Path) -> Path:
     letters = {letter: i for i, letter in enumerate(sorted(ByteLevel.alphabet()))}
     (folder / "vocab.json").write_text(json.dumps(letters))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    kind: Any = transformers.WhisperTokenizerFast
+    kind = cast(Any, transformers).WhisperTokenizerFast
     tokenizer = kind(vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"))
     tokenizer.add_special_tokens({"extra_special_tokens": list(SPECIAL)})
     tokenizer.add_tokens([transformers.AddedToken(f"<|{step * 0.02:.2f}|>") for step in range(STEPS)])
