@@ -52,6 +52,23 @@ class IngestReport:
 class CollectionStatus:
     """A collection: what was declared, which models judge it, how many assets are in each state."""
 
+    @property
+    def failed(self) -> Mapping[str, int]:
+        """How many were refused or failed, by the class of the fault."""
+        return Counter([*(one.kind for one in self.refused), *(one.kind for one in self.failures)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelView:
+    """A profile that has a name. `model` is its id on the hub; empty: its weights are in an installed package."""
+
+    name: str
+    model: str
+    embeds: frozenset[Modality]  # empty: known once it is made
+    about: str
+    here: bool  # nothing has to be downloaded
+    megabytes: int  # to download, about
+
     name: str
     profile: str
     fields: Mapping[str, FieldType]

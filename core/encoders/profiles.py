@@ -13,7 +13,7 @@ TEXT, IMAGE, AUDIO = Modality.TEXT, Modality.IMAGE, Modality.AUDIO
 class Profile:
     """A name for a model."""
 
-    model: str  # its hub id
+    model: str  # its hub id; empty: its weights are in a package
     embeds: frozenset[Modality]
     megabytes: int  # to download, about
     about: str
@@ -21,6 +21,12 @@ class Profile:
 
 
 PROFILES = {
+    "packaged": Profile(
+        model="",
+        embeds=frozenset({TEXT, IMAGE}),
+        megabytes=0,
+        about="texts in 16 languages and images: concept search, with nothing to download",
+    ),
     "clip": Profile(
         model="openai/clip-vit-base-patch32",
         embeds=frozenset({TEXT, IMAGE}),

@@ -81,7 +81,7 @@ class Encoders:
         )
 
     def listing(self) -> list[Listed]:
-        """The profiles that have names: the table's, then those of plug-ins. Makes none."""
+        """The profiles that have names: the table's, then those of plug-ins. None is made."""
         from core.encoders.hub import cached
 
         own = [
@@ -90,19 +90,15 @@ class Encoders:
                 model=row.model,
                 embeds=row.embeds,
                 about=row.about,
-                here=cached(row.model) is not None,
+                here=not row.model or cached(row.model) is not None,
                 megabytes=row.megabytes,
             )
             for name, row in PROFILES.items()
         ]
-        installed = sorted({*families(), *self._more} - {*PROFILES, *WITH_ARGUMENT})
+        others = sorted({*families(), *self._more} - {*PROFILES, *WITH_ARGUMENT})
         nothing = frozenset[Modality]()
-        return [
-            *(
-                Listed(name=name, model="", embeds=nothing, about="installed", here=True, megabytes=0)
-                for name in installed
-            ),
-            *own,
+        return own + [
+            Listed(name=name, model="", embeds=nothing, about="a plug-in", here=True, megabytes=0) for name in others
         ]
 
     def pull(self, profile: str) -> list[str]:
@@ -110,8 +106,9 @@ class Encoders:
 
         Raises UnknownProfile, MissingExtra, BadModel.
         """
+        self.of_profile(profile)
         done = []
-        for encoder in self.of_profile(profile) and self._embeds[profile]:
+        for encoder in self._embeds[profile]:
             ask: Callable[[], str] | None = getattr(encoder, "pull", None)
             if ask is not None:
                 done.append(ask())
@@ -131,7 +128,7 @@ class Encoders:
         name, colon, argument = part.partition(":")
         if name in self._more:
             return self._more[name](argument)
-        if name in PROFILES and not colon:
+        if name in PROFILES and PROFILES[name].model and not colon:
             from core.encoders.models import made
 
             return made(name, PROFILES[name].model, PROFILES[name].prompts)

@@ -1,4 +1,4 @@
-"""`quiver embed` and `rerank`: the encoders and the order by themselves."""
+"""`quiver models`: which there are, fetching and checking them; `embed` and `rerank`: encoders by themselves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import typer
 
 from ingest.files import opened as opened_file
 from quiver.cli.app import Data, Json, app, opened
-from quiver.cli.render import out, print_json, table
+from quiver.cli.render import out, print_json, shown, table
+from quiver.reports import ModelView
 
+models = typer.Typer(help="Models: list, pull, check.", no_args_is_help=True)
+app.add_typer(models, name="models")
+
+Profile = Annotated[str, typer.Argument(help="siglip2, hf:ORG/NAME@REVISION, hf:FOLDER, several joined by +.")]
 Model = Annotated[str | None, typer.Option(help="PROFILE or PROFILE#SPACE.", show_default=False)]
 Images = Annotated[list[Path] | None, typer.Option("--image", help="A picture, after the texts.", show_default=False)]
 
@@ -21,6 +26,51 @@ def _contents(texts: list[str] | None, images: list[Path] | None) -> list[str | 
         with opened_file(path) as source:
             contents.append(source.read())
     return contents
+
+
+@models.command("list")
+def listing(data: Data = None, json: Json = False) -> None:
+    """Profiles that have names. Any model of the same families is one, too: hf:ORG/NAME@REVISION."""
+    with opened(data) as quiver:
+        found = quiver.models()
+    if json:
+        print_json(found)
+        return
+    rows = [
+        [each.name, ", ".join(sorted(each.embeds)), _where(each), each.model or "installed", each.about]
+        for each in found
+    ]
+    table(["profile", "embeds", "here", "model", "about"], rows)
+
+
+@models.command("pull")
+def pull(profile: Profile, data: Data = None, json: Json = False) -> None:
+    """Download a profile's models, and check their files against the hub's checksums."""
+    with opened(data) as quiver:
+        found = quiver.pull(profile)
+    if json:
+        print_json(found)
+        return
+    for each in found or ["nothing to download: its weights are installed"]:
+        out.print(shown(each), highlight=False)
+
+
+@models.command("check")
+def check(profile: Profile, data: Data = None, json: Json = False) -> None:
+    """Load a profile's models and try every promise of an encoder. Exits with 1 when one is broken."""
+    with opened(data) as quiver:
+        found = quiver.check(profile)
+    if json:
+        print_json(found)
+    else:
+        rows = [[space, each.promise, each.broken or "kept"] for space, all_of in found.items() for each in all_of]
+        table(["space", "promise", "found"], rows)
+    if any(each.broken for all_of in found.values() for each in all_of):
+        raise typer.Exit(1)
+
+
+def _where(each: ModelView) -> str:
+    return "yes" if each.here else f"no, {each.megabytes} MB"
 
 
 @app.command()

@@ -43,11 +43,15 @@ class Caller:
         if self.key is not None:
             charge(self.parts, self.key, queries=queries, assets=assets, bytes=size)
 
+    def profiles(self) -> set[str]:
+        """The profiles that a request may name."""
+        settings = self.parts.settings
+        return {settings.profile, *(name.strip() for name in settings.profiles.split(",") if name.strip())}
+
     def profile(self, said: str | None) -> str | None:
         """A profile that a request names. Only those that the settings allow: a profile may name a folder or a model to
         be downloaded. Raises Forbidden."""
-        settings = self.parts.settings
-        allowed = {settings.profile, *(name.strip() for name in settings.profiles.split(",") if name.strip())}
+        allowed = self.profiles()
         if said is not None and said.partition("#")[0] not in allowed:
             raise Forbidden(f"profile {said!r} may not be named here; may be: {', '.join(sorted(allowed))}")
         return said

@@ -17,9 +17,11 @@ from pydantic import BaseModel
 
 from core.errors import BadQuery, Overloaded
 from core.filters import words
+from core.types import Modality
 from quiver.http.access import Caller, Reader
 from quiver.http.schemas import EmbeddingsQuery, Label, Picture, RerankQuery, SearchQuery, Words
 from quiver.http.views import AnswerOut
+from quiver.reports import ModelView
 from retrieval.request import Answer
 
 router = APIRouter(prefix="/v1")
@@ -27,6 +29,41 @@ PLACES = 32  # requests that use the models at once: of 40 threads
 PICTURES = 16  # of one request
 CHARS = 8192  # of text that cost as much as a query
 _places = BoundedSemaphore(PLACES)
+
+
+class ModelOut(BaseModel):
+    """A profile."""
+
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str = "quiver"
+    model: str
+    embeds: list[Modality]
+    about: str
+    here: bool
+    megabytes: int
+
+    @classmethod
+    def of(cls, name: str, said: ModelView | None) -> ModelOut:
+        """From a report; a profile of a folder or a hub id has none."""
+        if said is None:
+            return cls(id=name, model="", embeds=[], about="named by the settings", here=False, megabytes=0)
+        return cls(
+            id=name,
+            model=said.model,
+            embeds=sorted(said.embeds),
+            about=said.about,
+            here=said.here,
+            megabytes=said.megabytes,
+        )
+
+
+class ModelsOut(BaseModel):
+    """Profiles by name."""
+
+    object: str = "list"
+    data: list[ModelOut]
 
 
 class EmbeddingOut(BaseModel):
@@ -92,6 +129,13 @@ def _answered(collection: str, query: SearchQuery, caller: Caller) -> Answer:
 
 
 @router.post("/embeddings", tags=["models"])
+@router.get("/models", tags=["models"])
+def models(caller: Reader) -> ModelsOut:
+    """The profiles that a request may name, as OpenAI's clients ask for them."""
+    known = {each.name: each for each in caller.quiver.models()}
+    return ModelsOut(data=[ModelOut.of(name, known.get(name)) for name in sorted(caller.profiles())])
+
+
 def embeddings(query: EmbeddingsQuery, caller: Reader) -> EmbeddingsOut:
     """Vectors of texts and pictures, as OpenAI's clients ask for them."""
     inputs = [query.input] if isinstance(query.input, str) else query.input

@@ -27,6 +27,7 @@ from quiver.reports import (
     AssetView,
     CollectionStatus,
     Embedded,
+    ModelView,
     Ranked,
     Removed,
 )
@@ -129,6 +130,10 @@ class Asking:
         return Ranked(model=said["model"], encoder="", order=order)
 
     # Upkeep
+
+    def models(self) -> list[ModelView]:
+        """As `Quiver.models`, of those that this key may name."""
+        return [reading.model(each) for each in self._wire.get("/v1/models")["data"]]
 
     def failures(
         self, collection: str, *, kind: str | None = None, older_than: timedelta | None = None, limit: int = 1000

@@ -11,7 +11,7 @@ from core.desk import Job, Refusal
 from core.fields import FieldType
 from core.records import Failure, Outcome, State
 from core.types import Asset, AssetId, Digest, JobId, Modality, Reading, Span, Tenant
-from quiver.reports import Added, AssetState, AssetView, CollectionStatus, JobStatus
+from quiver.reports import Added, AssetState, AssetView, CollectionStatus, JobStatus, ModelView
 from retrieval.request import Answer, Hit, Match
 from workers.reconcile import Drift, Finding, Kind
 
@@ -52,6 +52,18 @@ def _asset(said: Json) -> Asset:
         metadata=said["metadata"],
         generation=said["generation"],
         created_at=datetime.fromisoformat(said["created_at"]),
+    )
+
+
+def model(said: Json) -> ModelView:
+    """A profile."""
+    return ModelView(
+        name=said["id"],
+        model=said["model"],
+        embeds=frozenset(map(Modality, said["embeds"])),
+        about=said["about"],
+        here=said["here"],
+        megabytes=said["megabytes"],
     )
 
 

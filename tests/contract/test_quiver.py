@@ -180,6 +180,13 @@ def test_vectors_and_orders_are_made(door: Door) -> None:
     assert ranked.model == made.model == "toy#colour"
 
 
+def test_profiles_that_can_be_named_are_listed(door: Door) -> None:
+    known = {each.name: each for each in door.models()}
+    assert known["toy"].here
+    assert (known["toy"].model, known["toy"].about) == ("", "a plug-in")
+    assert ("siglip2" in known) == isinstance(door, Quiver)  # over HTTP those alone that the settings name
+
+
 def test_the_same_faults_come_from_both(door: Door) -> None:
     door.create("c", fields={"price": "float"})
     door.create("c")
