@@ -6,6 +6,7 @@ people have, only codecs of the list decode, and whatever a file refers to stays
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ CODECS = frozenset(
     )
     for name in names.split()
 )
+_CONTINUOUS = frozenset({"wav", "w64", "flac", "aiff", "au", "caf"})  # sound and nothing else, without a gap
+_UNKNOWN = (0, 0xFFFFFFFF)  # sizes of a RIFF file whose writer could not go back
 _SHARE = 20  # one packet in so many may be damaged, and such a share of the end missing
 _SLACK = 0.25  # seconds that every end may be early: encoders round up to whole frames
 
@@ -52,9 +55,11 @@ class Media:
 
     container: InputContainer
     limits: Limits
+    lacks: float = 1.0  # how many times as long the file says it is as it is
     packets: int = 0
     damaged: int = 0
     reached: float = 0.0  # seconds
+    heard: float = 0.0  # seconds of sound that came out
 
     @property
     def begins(self) -> float:
@@ -62,13 +67,14 @@ class Media:
         return (self.container.start_time or 0) / av.time_base
 
     @property
+    def length(self) -> float:
+        """How long FFmpeg takes it to be, in seconds; 0: it cannot tell."""
+        return max(0.0, (self.container.duration or 0) / av.time_base)
+
+    @property
     def declared(self) -> float:
         """How long it says it is, in seconds; 0: it does not."""
-        said = max(0.0, (self.container.duration or 0) / av.time_base)
-        if self.container.format.name == "avi":  # the length of a cut one is guessed from what is there
-            counts = [s.frames / s.average_rate for s in self.container.streams.video if s.average_rate]
-            said = max(said, *map(float, counts), 0.0)
-        return said
+        return self.length * self.lacks
 
     @property
     def pictures(self) -> VideoStream | None:
@@ -97,20 +103,21 @@ class Media:
         """The frames that come out when it goes in; none when it is damaged."""
         self.packets += 1
         try:
-            return packet.decode()
+            frames: list[Any] = packet.decode()
         except (av.error.InvalidDataError, av.error.EOFError, av.error.PatchWelcomeError):
             self.damaged += packet.size > 0
             return []
+        self.heard += sum(frame.samples / frame.sample_rate for frame in frames if isinstance(frame, av.AudioFrame))
+        return frames
 
     def check_whole(self) -> None:
         """Raises CorruptMedia when too much of it was damaged or missing. To be asked at its end."""
         if self.damaged * _SHARE > self.packets:
             raise CorruptMedia(f"{self.damaged} of its {self.packets:,} packets are damaged: ingest another copy")
-        missing = self.declared - self.reached
-        if self.container.format.name not in ESTIMATED and missing > _SLACK + self.declared / _SHARE:
-            raise CorruptMedia(
-                f"it breaks off after {self.reached:.1f} of {self.declared:.1f} seconds: ingest another copy"
-            )
+        kind = self.container.format.name
+        reached = self.heard if kind in _CONTINUOUS else self.reached
+        if kind not in ESTIMATED and self.declared - reached > _SLACK + self.declared / _SHARE:
+            raise CorruptMedia(f"only {reached:.1f} of its {self.declared:.1f} seconds are whole: ingest another copy")
 
     def _reach(self, packet: Packet[Any]) -> None:
         if packet.pts is not None and packet.size:
@@ -131,8 +138,8 @@ def opened(source: BinaryIO, *, limits: Limits) -> Iterator[Media]:
             metadata_errors="replace",
             io_open=_closed,
         ) as container:
-            media = Media(container, limits)
-            limits.check("seconds", int(media.declared), what=f"it is {media.declared:,.0f} seconds long")
+            media = Media(container, limits, _lacks(source))
+            limits.check("seconds", int(media.length), what=f"it is {media.length:,.0f} seconds long")
             yield media
     except Refused:
         raise
@@ -158,6 +165,17 @@ def ready(stream: VideoStream | AudioStream, *, skip: Literal["DEFAULT", "NONREF
 def seconds(stream: Stream, at: int) -> float:
     """A time of that stream."""
     return float(at * (stream.time_base or 0))
+
+
+def _lacks(source: BinaryIO) -> float:
+    """FFmpeg takes a RIFF file (WAV, AVI) for as long as there are bytes; what it should have is at its beginning."""
+    place = source.tell()
+    size = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    head = source.read(8)
+    source.seek(place)
+    said = int.from_bytes(head[4:], "little")
+    return max(1.0, (said + 8) / size) if head[:4] == b"RIFF" and said not in _UNKNOWN else 1.0
 
 
 class _Unnamed:

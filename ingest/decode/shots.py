@@ -79,7 +79,7 @@ class Shots:
 
     def show(self, frame: av.VideoFrame, at: float) -> Iterator[Shot]:
         """The shot that ends with this frame, if one does; it is `at` so many seconds."""
-        if self._seen is not None and at < self._seen + 1 / LOOKS:
+        if self._seen is not None and (at - self._seen) * LOOKS < 0.999:
             return
         small = self._reduced(frame)
         self._due = self._due or (self._small is not None and _differ(small, self._small) > THRESHOLD)
