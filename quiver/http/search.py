@@ -109,7 +109,7 @@ class RerankOut(BaseModel):
 
 @router.post("/collections/{collection}/search", tags=["search"])
 def search(collection: Label, query: SearchQuery, caller: Reader) -> AnswerOut:
-    """Find assets by words, by a picture, or by their likeness to another."""
+    """Find assets by words, by a picture, by a sound, or by their likeness to another."""
     caller.charge(queries=1)
     with admitted():
         return AnswerOut.of(_answered(collection, query, caller))
@@ -119,7 +119,8 @@ def _answered(collection: str, query: SearchQuery, caller: Caller) -> Answer:
     return caller.quiver.search(
         collection,
         query.text,
-        image=_picture(query.image) if query.image is not None else None,
+        image=_file(query.image) if query.image is not None else None,
+        audio=_file(query.audio) if query.audio is not None else None,
         like=query.like,
         where=query.where,
         modality=query.modality,
@@ -128,7 +129,6 @@ def _answered(collection: str, query: SearchQuery, caller: Caller) -> Answer:
     )
 
 
-@router.post("/embeddings", tags=["models"])
 @router.get("/models", tags=["models"])
 def models(caller: Reader) -> ModelsOut:
     """The profiles that a request may name, as OpenAI's clients ask for them."""
@@ -136,6 +136,7 @@ def models(caller: Reader) -> ModelsOut:
     return ModelsOut(data=[ModelOut.of(name, known.get(name)) for name in sorted(caller.profiles())])
 
 
+@router.post("/embeddings", tags=["models"])
 def embeddings(query: EmbeddingsQuery, caller: Reader) -> EmbeddingsOut:
     """Vectors of texts and pictures, as OpenAI's clients ask for them."""
     inputs = [query.input] if isinstance(query.input, str) else query.input
@@ -169,13 +170,13 @@ def rerank(query: RerankQuery, caller: Reader) -> RerankOut:
     )
 
 
-def _picture(said: str) -> bytes:
+def _file(said: str) -> bytes:
     """Base64, with or without the head of a data URL. Raises BadQuery."""
     body = said.partition(",")[2] if said.startswith("data:") else said
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError) as exc:
-        raise BadQuery(f"the picture is not base64 ({exc}): encode its file") from exc
+        raise BadQuery(f"the file is not base64 ({exc}): encode its file") from exc
 
 
 def _content(one: str | Words | Picture) -> str | bytes:
@@ -183,7 +184,7 @@ def _content(one: str | Words | Picture) -> str | bytes:
         case Words(text=text):
             return _worded(text)
         case Picture(image=image):
-            return _picture(image)
+            return _file(image)
         case str():
             return _worded(one)
 

@@ -95,6 +95,7 @@ class Asking:
         text: str | None = None,
         *,
         image: PathLike | bytes | None = None,
+        audio: PathLike | bytes | None = None,
         like: str | UUID | None = None,
         where: str | Filter | None = None,
         modality: str | Modality | Iterable[str] | None = None,
@@ -105,9 +106,10 @@ class Asking:
         if where is not None and not isinstance(where, str):
             raise BadQuery("over HTTP a filter is written as an expression: price < 20 and kind = photo")
         body: dict[str, Any] = {"limit": limit, "exact": exact, "where": where, "text": text}
-        if image is not None:
-            with stream_of(image) as (source, _):
-                body["image"] = base64.b64encode(source.read()).decode()
+        for name, given in (("image", image), ("audio", audio)):
+            if given is not None:
+                with stream_of(given) as (source, _):
+                    body[name] = base64.b64encode(source.read()).decode()
         if like is not None:
             body["like"] = str(like)
         if modality is not None:
@@ -129,11 +131,11 @@ class Asking:
         order = tuple((each["index"], each["relevance_score"]) for each in said["results"])
         return Ranked(model=said["model"], encoder="", order=order)
 
-    # Upkeep
-
     def models(self) -> list[ModelView]:
         """As `Quiver.models`, of those that this key may name."""
         return [reading.model(each) for each in self._wire.get("/v1/models")["data"]]
+
+    # Upkeep
 
     def failures(
         self, collection: str, *, kind: str | None = None, older_than: timedelta | None = None, limit: int = 1000
