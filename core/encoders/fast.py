@@ -1,59 +1,74 @@
-"""A loaded model made faster where the processor can: weights in bfloat16, linear layers packed for oneDNN.
+"""A loaded model made faster where the machine can: fused, in half the precision, or on another engine.
 
-Half the bytes a weight, and twice to sixteen times the products a cycle, where there are instructions for them
-(AVX512_BF16 and AMX-BF16 of Intel's instruction set reference). What is made is tried beside the reference before it
-is used: vectors of both may lie in one index, so they must be the same but for rounding.
+Each way is tried beside the reference, transformers' own forward in float32, before it is used: vectors of both may lie
+in one index, so they must be the same but for rounding (`docs/decisions/0016-fast-paths.md`).
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
+from core.encoders.fused import tower
+from core.encoders.machine import Machine, machine
+from core.encoders.packed import packed
 from core.encoders.towers import Float, Towers
 
 log = logging.getLogger(__name__)
 SAME = 0.999  # cosine of a row with the reference's
-APART = 0.95  # the same after the mean row is taken away, on average: what a model tells its inputs apart by
+APART = 0.98  # the same after the mean row is taken away, on average: what a model tells its inputs apart by
 
 Probe = Mapping[str, tuple[Any, ...]]  # name of a tower to its arguments
+Tower = Callable[..., Float]
+Way = tuple[str, Callable[[], Tower | None]]  # how, in words, and what makes it; None: it is not for this model
 
 
-def fastest(towers: Towers, made: Callable[[Any], Towers], probe: Probe) -> Towers:
-    """The towers themselves, or those that `made` gives of a faster copy of their model when they agree on the probe.
+def fastest(towers: Towers, made: Callable[[Any], Towers], probe: Probe, here: Machine | None = None) -> Towers:
+    """Each tower by the first way that agrees with the reference on the probe. `made` gives the towers of a model.
 
-    The reference is let go of then: a worker holds one copy of the weights.
+    The reference is let go of when nothing needs it: a worker holds one copy of the weights.
     """
-    if not gains():
-        return towers
-    try:
-        faster = made(packed(copy.deepcopy(towers.model)))
-        worst, apart = fidelity(outputs(towers, probe), outputs(faster, probe))
-    except (RuntimeError, TypeError, NotImplementedError) as exc:  # an operator this processor or model has none of
-        log.warning("%s stays in float32: %s", towers.family, exc)
-        return towers
-    if worst < SAME or apart < APART:
-        log.warning("%s stays in float32: in bfloat16 it would be off by %.4f, %.4f", towers.family, worst, apart)
-        return towers
-    log.info("%s runs in bfloat16: cosine %.5f at least, %.4f without the mean", towers.family, worst, apart)
-    return faster
+    here = here or machine()
+    found: dict[str, Any] = {}  # name to tower
+    how: dict[str, str] = {}
+    whole = cache(lambda: made(packed(copy.deepcopy(towers.model))))
+    for name, given in probe.items():
+        expected = getattr(towers, name)(*given)
+        for said, make in ways(name, towers, whole, here):
+            try:
+                faster = make()
+                if faster is None:
+                    continue
+                worst, apart = fidelity({name: expected}, {name: faster(*given)})
+            except (RuntimeError, TypeError, LookupError, AttributeError, NotImplementedError) as exc:
+                log.warning("%s %s cannot be %s: %s: %s", towers.family, name, said, type(exc).__name__, exc)
+                continue
+            if worst >= SAME and apart >= APART:
+                log.info("%s %s: %s, cosine %.5f, %.4f without the mean", towers.family, name, said, worst, apart)
+                found[name], how[name] = faster, said
+                break
+            log.warning(
+                "%s %s are not %s: off, cosine %.4f, %.4f without the mean", towers.family, name, said, worst, apart
+            )
+    left = [name for name in ("texts", "images", "sounds") if getattr(towers, name) is not None and name not in found]
+    how |= dict.fromkeys(left, "transformers, float32")
+    return replace(towers, model=towers.model if left else None, how=how, **found)
 
 
-def gains() -> bool:
-    """Whether this processor multiplies bfloat16 faster than float32."""
+def ways(name: str, towers: Towers, whole: Callable[[], Towers], here: Machine) -> Iterator[Way]:
+    """How a tower could be made faster, best first. `whole` are the towers of a packed copy of the model."""
     import torch
 
-    cpu: Any = torch.cpu
-    return bool(cpu._is_amx_tile_supported() or cpu._is_avx512_bf16_supported())
-
-
-def outputs(towers: Towers, probe: Probe) -> dict[str, Float]:
-    """What each tower makes of its probe."""
-    return {name: getattr(towers, name)(*given) for name, given in probe.items()}
+    for precision in here.precisions:
+        yield f"fused, {precision}", partial(tower, name, towers, getattr(torch, precision))
+        if precision == "bfloat16":
+            yield f"packed, {precision}", lambda: getattr(whole(), name)
 
 
 def fidelity(reference: Mapping[str, Float], others: Mapping[str, Float]) -> tuple[float, float]:
@@ -62,52 +77,22 @@ def fidelity(reference: Mapping[str, Float], others: Mapping[str, Float]) -> tup
     Random or untrained towers give all inputs nearly one vector: the first alone would see nothing there.
     """
     worst, apart = 1.0, 1.0
-    for name, rows in reference.items():
-        mine, mean = others[name], rows.mean(axis=0)
-        worst = min(worst, float(_cosines(rows, mine).min()))
+    for name in reference:
+        rows, mine = unit(reference[name]), unit(others[name])
+        mean = rows.mean(axis=0)
+        worst = min(worst, float(cosines(rows, mine).min()))
         if len(rows) > 1 and np.linalg.norm(rows - mean) > 1e-6:
-            apart = min(apart, float(_cosines(rows - mean, mine - mean).mean()))
+            apart = min(apart, float(cosines(rows - mean, mine - mean).mean()))
     return worst, apart
 
 
-def _cosines(ones: Float, others: Float) -> Float:
-    lengths = np.linalg.norm(ones, axis=1) * np.linalg.norm(others, axis=1)
-    out: Float = (ones * others).sum(axis=1) / np.maximum(lengths, 1e-12)
+def cosines(ones: Float, others: Float) -> Float:
+    """Row by row."""
+    out: Float = (unit(ones) * unit(others)).sum(axis=1)
     return out
 
 
-def packed(model: Any) -> Any:
-    """The model in bfloat16, its linear layers packed, in place.
-
-    Attention of torch's own class reads the weight of its last layer and never calls it: that one is left.
-    """
-    import torch
-
-    model.to(torch.bfloat16)
-    kept = {id(module.out_proj) for module in model.modules() if isinstance(module, torch.nn.MultiheadAttention)}
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, torch.nn.Linear) and id(child) not in kept:
-                setattr(module, name, _packed_linear(child))
-    return model
-
-
-def _packed_linear(linear: Any) -> Any:
-    import torch
-
-    operators: Any = torch.ops.mkldnn  # those that torch.compile writes into what it makes; private, so torch is pinned
-
-    class Packed(torch.nn.Module):
-        """A linear layer whose weight lies as oneDNN wants it."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.empty(0, dtype=linear.weight.dtype)  # some models ask for its type
-            self.bias = linear.bias
-            self._laid = operators._reorder_linear_weight(linear.weight.detach(), None)
-
-        def forward(self, given: Any) -> Any:
-            return operators._linear_pointwise(given, self._laid, self.bias, "none", [], "")
-
-    with torch.inference_mode():
-        return Packed()
+def unit(rows: Float) -> Float:
+    """Rows of length 1."""
+    out: Float = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return out

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from core.encoders import fast
+from core.encoders.machine import Machine
 from tests.checkpoints import ALL, build, encoder
+
+SLOW = Machine("cpu", ())
 
 
 @pytest.fixture(autouse=True, scope="session")
 def exact() -> Iterator[None]:
-    """Rows are compared with those of the reference in its own precision; `test_fast` looks at the other."""
+    """Rows are those of the reference; `test_fast` looks at what is faster."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fast, "gains", lambda: False)
+        patch.setattr(fast, "machine", lambda: SLOW)
         yield
 
 
@@ -30,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def loaded(made: dict[str, Path], exact: None) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fast, "gains", lambda: False)  # whoever asks first
+        patch.setattr(fast, "machine", lambda: SLOW)  # whoever asks first
         made_of = {family: encoder(folder) for family, folder in made.items()}
         for one in made_of.values():
             one._inner._loaded()
