@@ -42,7 +42,9 @@ CODECS = frozenset(
     for name in names.split()
 )
 _CONTINUOUS = frozenset({"wav", "w64", "flac", "aiff", "au", "caf"})  # sound and nothing else, without a gap
-_UNKNOWN = (0, 0xFFFFFFFF)  # sizes of a RIFF file whose writer could not go back
+_HEAD = 8192  # bytes in which a file says how large it is
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_UNKNOWN = 0x7FFF0000  # bytes that a writer says who could not go back
 _SHARE = 20  # one packet in so many may be damaged, and such a share of the end missing
 _SLACK = 0.25  # seconds that every end may be early: encoders round up to whole frames
 
@@ -55,7 +57,6 @@ class Media:
 
     container: InputContainer
     limits: Limits
-    lacks: float = 1.0  # how many times as long the file says it is as it is
     packets: int = 0
     damaged: int = 0
     reached: float = 0.0  # seconds
@@ -67,14 +68,9 @@ class Media:
         return (self.container.start_time or 0) / av.time_base
 
     @property
-    def length(self) -> float:
-        """How long FFmpeg takes it to be, in seconds; 0: it cannot tell."""
-        return max(0.0, (self.container.duration or 0) / av.time_base)
-
-    @property
     def declared(self) -> float:
         """How long it says it is, in seconds; 0: it does not."""
-        return self.length * self.lacks
+        return max(0.0, (self.container.duration or 0) / av.time_base)
 
     @property
     def pictures(self) -> VideoStream | None:
@@ -129,6 +125,7 @@ class Media:
 @contextmanager
 def opened(source: BinaryIO, *, limits: Limits) -> Iterator[Media]:
     """The file, from its beginning. Raises CorruptMedia, UnsupportedMedia, TooLarge, also for what happens inside."""
+    _check_size(source)
     source.seek(0)
     try:
         with av.open(
@@ -138,8 +135,8 @@ def opened(source: BinaryIO, *, limits: Limits) -> Iterator[Media]:
             metadata_errors="replace",
             io_open=_closed,
         ) as container:
-            media = Media(container, limits, _lacks(source))
-            limits.check("seconds", int(media.length), what=f"it is {media.length:,.0f} seconds long")
+            media = Media(container, limits)
+            limits.check("seconds", int(media.declared), what=f"it is {media.declared:,.0f} seconds long")
             yield media
     except Refused:
         raise
@@ -167,15 +164,18 @@ def seconds(stream: Stream, at: int) -> float:
     return float(at * (stream.time_base or 0))
 
 
-def _lacks(source: BinaryIO) -> float:
-    """FFmpeg takes a RIFF file (WAV, AVI) for as long as there are bytes; what it should have is at its beginning."""
-    place = source.tell()
+def _check_size(source: BinaryIO) -> None:
+    """RIFF (WAV, AVI) and ASF say how many bytes they have; FFmpeg takes one that was cut for a shorter one."""
     size = source.seek(0, os.SEEK_END)
     source.seek(0)
-    head = source.read(8)
-    source.seek(place)
-    said = int.from_bytes(head[4:], "little")
-    return max(1.0, (said + 8) / size) if head[:4] == b"RIFF" and said not in _UNKNOWN else 1.0
+    head = source.read(_HEAD)
+    said = 0
+    if head.startswith(b"RIFF"):
+        said = int.from_bytes(head[4:8], "little") + 8
+    elif (at := head.find(_ASF_PROPERTIES)) >= 0:
+        said = int.from_bytes(head[at + 40 : at + 48], "little")
+    if said < _UNKNOWN and said - size > said / _SHARE:
+        raise CorruptMedia(f"it breaks off after {size:,} of {said:,} bytes: ingest another copy")
 
 
 class _Unnamed:
