@@ -11,11 +11,13 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
 
 from core.encoders.fused import tower
+from core.encoders.gpu import Fitting
 from core.encoders.machine import Machine, machine
 from core.encoders.packed import packed
 from core.encoders.towers import Float, Towers
@@ -26,6 +28,7 @@ APART = 0.98  # the same after the mean row is taken away, on average: what a mo
 
 Probe = Mapping[str, tuple[Any, ...]]  # name of a tower to its arguments
 Tower = Callable[..., Float]
+Change = Callable[[Any], Any]  # of a model, in place
 Way = tuple[str, Callable[[], Tower | None]]  # how, in words, and what makes it; None: it is not for this model
 
 
@@ -37,16 +40,16 @@ def fastest(towers: Towers, made: Callable[[Any], Towers], probe: Probe, here: M
     here = here or machine()
     found: dict[str, Any] = {}  # name to tower
     how: dict[str, str] = {}
-    whole = cache(lambda: made(packed(copy.deepcopy(towers.model))))
+    changed = cache(lambda how: made(how(copy.deepcopy(towers.model))))
     for name, given in probe.items():
         expected = getattr(towers, name)(*given)
-        for said, make in ways(name, towers, whole, here):
+        for said, make in ways(name, towers, changed, here):
             try:
                 faster = make()
                 if faster is None:
                     continue
                 worst, apart = fidelity({name: expected}, {name: faster(*given)})
-            except (RuntimeError, TypeError, LookupError, AttributeError, NotImplementedError) as exc:
+            except Exception as exc:  # noqa: BLE001  whatever a way raises, there is another
                 log.warning("%s %s cannot be %s: %s: %s", towers.family, name, said, type(exc).__name__, exc)
                 continue
             if worst >= SAME and apart >= APART:
@@ -61,14 +64,21 @@ def fastest(towers: Towers, made: Callable[[Any], Towers], probe: Probe, here: M
     return replace(towers, model=towers.model if left else None, how=how, **found)
 
 
-def ways(name: str, towers: Towers, whole: Callable[[], Towers], here: Machine) -> Iterator[Way]:
-    """How a tower could be made faster, best first. `whole` are the towers of a packed copy of the model."""
+def ways(name: str, towers: Towers, changed: Callable[[Change], Towers], here: Machine) -> Iterator[Way]:
+    """How a tower could be made faster, best first. `changed` gives the towers of a copy of the model."""
     import torch
 
+    def fitting(change: Change) -> Tower:
+        return Fitting(getattr(changed(change), name), torch.OutOfMemoryError, torch.cuda.empty_cache)
+
     for precision in here.precisions:
-        yield f"fused, {precision}", partial(tower, name, towers, getattr(torch, precision))
-        if precision == "bfloat16":
-            yield f"packed, {precision}", lambda: getattr(whole(), name)
+        dtype = getattr(torch, precision)
+        if here.device == "cuda":
+            yield f"{precision} on the GPU", partial(fitting, methodcaller("to", "cuda", dtype))
+            continue
+        yield f"fused, {precision}", partial(tower, name, towers, dtype)
+        if dtype is torch.bfloat16:
+            yield f"packed, {precision}", lambda: getattr(changed(packed), name)
 
 
 def fidelity(reference: Mapping[str, Float], others: Mapping[str, Float]) -> tuple[float, float]:

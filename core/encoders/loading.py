@@ -10,6 +10,7 @@ import numpy as np
 
 from core.encoders.checkpoint import Checkpoint
 from core.encoders.fast import Probe, fastest
+from core.encoders.gpu import put
 from core.encoders.threads import one_a_lane
 from core.encoders.tokenizing import Tokenizer
 from core.encoders.towers import Float, Ids, Towers
@@ -102,28 +103,30 @@ def _towers(checkpoint: Checkpoint, model: Any, torch: Any) -> dict[str, Any]:
 
     def texts(ids: Ids, mask: Ids) -> Float:
         with torch.inference_mode():  # torch keeps it per thread
-            given = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+            given = {"input_ids": put(ids, model.device), "attention_mask": put(mask, model.device)}
             if design.family != "bert":
-                return cast(Float, model.get_text_features(**given).pooler_output.float().numpy())
+                return cast(Float, model.get_text_features(**given).pooler_output.float().cpu().numpy())
             states = model(**given).last_hidden_state
             if design.pooling == "cls":
-                return cast(Float, states[:, 0].float().numpy())
+                return cast(Float, states[:, 0].float().cpu().numpy())
             states = states.float()
             shares = given["attention_mask"][..., None].to(states.dtype)
-            return cast(Float, ((states * shares).sum(1) / shares.sum(1)).numpy())
+            return cast(Float, ((states * shares).sum(1) / shares.sum(1)).cpu().numpy())
 
     def images(pictures: Float) -> Float:
         with torch.inference_mode():
-            given = torch.from_numpy(pictures).to(model.dtype)
+            given = put(pictures, model.device).to(model.dtype)
             seen = model(given) if design.family == "dinov2" else model.get_image_features(pixel_values=given)
-            return cast(Float, seen.pooler_output.float().numpy())
+            return cast(Float, seen.pooler_output.float().cpu().numpy())
 
     def sounds(mels: Float) -> Float:
-        longer = torch.zeros(len(mels), 1, dtype=torch.bool)  # no window is longer than what the model reads
+        longer = torch.zeros(
+            len(mels), 1, dtype=torch.bool, device=model.device
+        )  # no window is longer than what the model reads
         with torch.inference_mode():
-            given = torch.from_numpy(mels).to(model.dtype)
+            given = put(mels, model.device).to(model.dtype)
             heard = model.get_audio_features(input_features=given, is_longer=longer)
-            return cast(Float, heard.pooler_output.float().numpy())
+            return cast(Float, heard.pooler_output.float().cpu().numpy())
 
     return {
         "texts": texts if design.wording is not None else None,

@@ -56,6 +56,14 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("QUIVER_BROKER_URL", "CELERY_BROKER_URL", "REDIS_URL", "broker_url"),
         description="Redis-protocol server of the Celery workers",
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where models of the hub and of folders run; auto: the GPU that torch reaches, else here"
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="What they compute with, where its vectors are those of float32 but for rounding (tried when a "
+        "model loads); auto: what is fastest on this machine",
+    )
     lanes: int = Field(0, ge=0, le=64, description="Indexing lanes of one torch thread each; 0: one a core")
     batch: int = Field(32, ge=1, le=1024, description="Assets a batch")
     lease_seconds: float = Field(600, gt=0, description="After this long a silent worker's assets are given to another")

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from core.blobs.local import LocalBlobs
 from core.catalogue.sql import open_catalogue
+from core.encoders.machine import prefer
 from core.encoders.registry import Encoders
 from core.errors import BlobsDown, Misconfigured
 from core.ports import Blobs, Catalogue, Meter, VectorStore
@@ -28,7 +29,9 @@ _P = TypeVar("_P", bound=_Closable)
 
 def open_parts(**settings: Any) -> Parts:
     """The parts that the environment, overridden by what is said, asks for. Raises UnknownSetting, Misconfigured."""
-    return Parts(load_settings(**settings), Encoders())
+    said = load_settings(**settings)
+    prefer(said.device, said.precision)
+    return Parts(said, Encoders())
 
 
 @dataclass(frozen=True)
