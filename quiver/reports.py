@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.desk import Job, Refusal
 from core.fields import FieldType
 from core.records import Failure, Outcome, State
-from core.types import Asset, AssetId, Reading
+from core.types import Asset, AssetId, Modality, Reading
 from workers.intake import Problem
 
 
@@ -49,16 +49,6 @@ class IngestReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CollectionStatus:
-    """A collection: what was declared, which models judge it, how many assets are in each state."""
-
-    @property
-    def failed(self) -> Mapping[str, int]:
-        """How many were refused or failed, by the class of the fault."""
-        return Counter([*(one.kind for one in self.refused), *(one.kind for one in self.failures)])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelView:
     """A profile that has a name. `model` is its id on the hub; empty: its weights are in an installed package."""
 
@@ -68,6 +58,11 @@ class ModelView:
     about: str
     here: bool  # nothing has to be downloaded
     megabytes: int  # to download, about
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionStatus:
+    """A collection: what was declared, which models judge it, how many assets are in each state."""
 
     name: str
     profile: str

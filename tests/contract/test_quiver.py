@@ -72,7 +72,7 @@ def test_what_a_collection_reads_is_declared_once(door: Door) -> None:
     assert door.status("c")[0].reads == made.reads
     assert door.create("c").reads == made.reads
     with pytest.raises(Conflict, match="reads caption, ocr"):
-        door.create("c", reads=["transcript"])
+        door.create("c", reads=["caption"])
     with pytest.raises((BadQuery, BadField)):
         door.create("d", reads=["tea leaves"])
 
