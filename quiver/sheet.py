@@ -53,8 +53,9 @@ def _figure(rank: int, hit: Hit, picture: Shows) -> str:
 
 def moment(hit: Hit) -> str:
     """When the best match is, as 1:02:03–1:02:08; empty for what has no time."""
-    span = hit.matches[0].span if hit.matches else None
-    return f"{_clock(span.start)}–{_clock(span.end)}" if span is not None and span.unit == "second" else ""
+    timed = [match for match in hit.matches if match.span is not None and match.span.unit == "second"]
+    span = min(timed, key=lambda match: match.rank).span if timed else None
+    return f"{_clock(span.start)}–{_clock(span.end)}" if span is not None else ""
 
 
 def _clock(seconds: float) -> str:

@@ -104,7 +104,7 @@ class PitchEncoder:
             recipe="counts and bands",
         )
     )
-    wants = Wants(contents=frozenset({Modality.TEXT, Modality.AUDIO}), rate=16_000, seconds=2.0)
+    wants = Wants(contents=frozenset({Modality.TEXT, Modality.AUDIO}), rate=16_000, seconds=10.0)
 
     def encode(self, contents: Sequence[Content]) -> Dense:
         rows = np.array([self._row(content) for content in contents], np.float32).reshape(-1, 4)
