@@ -20,6 +20,8 @@ from ingest.limits import Limits
 from ingest.sniff import Sniffed, sniff
 from ingest.sources.folder import Found
 from ingest.sources.manifest import Inline, Item
+from ingest.sources.sidecar import with_sidecars
+from ingest.sources.stored import Stored
 from ingest.sources.upload import Upload, upload_id
 from ingest.sources.url import Remote
 
@@ -38,7 +40,18 @@ def draft(item: Item, *, blobs: Blobs, fields: Fields, limits: Limits, fetcher: 
                     source,
                     external_id=item.external_id,
                     name=item.path.name,
-                    metadata=item.metadata,
+                    metadata=with_sidecars(item.metadata, item.sidecars, limits),
+                    blobs=blobs,
+                    fields=fields,
+                    limits=limits,
+                )
+        case Stored():
+            with _named(item.external_id), item.open() as source:
+                return draft_stream(
+                    source,
+                    external_id=item.external_id,
+                    name=item.name,
+                    metadata=with_sidecars(item.metadata, item.sidecars, limits),
                     blobs=blobs,
                     fields=fields,
                     limits=limits,

@@ -8,23 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic, perf_counter, sleep
+from time import monotonic, sleep
 from typing import Any, BinaryIO
 from uuid import UUID, uuid4, uuid5
 
 from core.desk import Job, Refusal
 from core.errors import BadQuery, BrokerDown, Conflict, Refused, Unavailable
 from core.fields import parse_fields
-from core.records import Collection, Failure, Outcome, State
+from core.records import Collection, State
 from core.types import AssetId, JobId
 from ingest.files import opened
 from ingest.sources.folder import external_id
 from ingest.sources.manifest import Inline, Item, text_id
-from ingest.sources.paths import items
 from ingest.sources.upload import Upload
 from ingest.sources.url import Remote, url_id
 from quiver.keeping import Keeping
-from quiver.reports import Added, CollectionStatus, IngestReport, JobStatus, Progress
+from quiver.reports import Added, CollectionStatus, JobStatus
 from workers.collections import ensure, parse_reads
 from workers.indexing import Tally
 from workers.intake import Intake, Problem, admit, register
@@ -33,6 +32,7 @@ from workers.removal import erase_unused
 
 log = logging.getLogger(__name__)
 PathLike = str | Path
+Submit = Callable[[str, Sequence[AssetId]], None]
 JOBS = UUID("6f3b7a52-0c5e-4a55-8f0e-7d2d5a1c9b10")  # the namespace of jobs that a key names
 LOOK = 0.05  # seconds between looks at what is waited for
 
@@ -66,65 +66,6 @@ class Taking(Keeping):
         declared = None if fields is None else parse_fields(fields)
         read = None if reads is None else parse_reads(reads)
         return ensure(self._parts, collection, declared, profile, reads=read, owner=self._owner)
-
-    def ingest(
-        self,
-        *paths: PathLike,
-        collection: str,
-        fields: Mapping[str, str] | Iterable[str] | None = None,
-        profile: str | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> IngestReport:
-        """Take in files, folders and JSONL manifests; make the collection if there is none; index what lacks points.
-
-        Running it twice changes nothing. One bad file costs one file: see the report's `refused` and `failures`.
-        With a broker set, workers index. Raises NoSuchPath, Conflict, BadField, UnknownProfile, Unavailable.
-        """
-        began = perf_counter()
-        given = [Path(path) for path in paths]
-        total = sum(1 for _ in items(given))
-        made = self._ensure(collection, fields, profile)
-        taken, tally = Intake(), Tally()
-
-        def tell() -> None:
-            if on_progress is not None:
-                fresh = taken.outcomes[Outcome.ADDED] + taken.outcomes[Outcome.CHANGED]
-                on_progress(
-                    Progress(
-                        total=total,
-                        registered=taken.seen,
-                        to_index=fresh,
-                        indexed=tally.indexed,
-                        failed=tally.failed + len(taken.refused),
-                    )
-                )
-
-        def registered(now: Intake) -> None:
-            nonlocal taken
-            taken = now
-            tell()
-
-        def indexed(now: Tally) -> None:
-            nonlocal tally
-            tally = now
-            tell()
-
-        self._take(made, items(given), on_registered=registered, on_indexed=indexed, everything=True)
-        added, changed = taken.outcomes[Outcome.ADDED], taken.outcomes[Outcome.CHANGED]
-        return IngestReport(
-            added=added,
-            changed=changed,
-            unchanged=taken.outcomes[Outcome.UNCHANGED],
-            indexed=tally.indexed,
-            enqueued=self._parts.settings.broker_url is not None and added + changed > 0,
-            refused=tuple(taken.refused),
-            failures=tuple(one for one in self._failures(made) if one.asset_id in taken.ids),
-            seconds=perf_counter() - began,
-            stages=dict(tally.seconds),
-        )
-
-    def _failures(self, collection: Collection) -> list[Failure]:
-        return self._parts.catalogue.failures(self._tenant, collection.name, limit=100_000)
 
     def add(
         self,
@@ -192,41 +133,50 @@ class Taking(Keeping):
         def registered(now: Intake) -> None:
             out.extend(Added(id=a, external_id=name, outcome=outcome) for name, a, outcome in now.last)
 
-        taken = self._take(made, given, on_registered=registered)
+        taken = Intake()
+
+        def work(submit: Submit) -> None:
+            register(
+                self._parts,
+                self._tenant,
+                made,
+                given,
+                submit,
+                on_progress=registered,
+                fetches=self._fetches,
+                intake=taken,
+            )
+
+        self._take(made, work)
         return out, taken.refused, taken.faults
 
     def _take(
         self,
         made: Collection,
-        given: Iterable[Item | Refused],
+        register: Callable[[Submit], None],
         *,
-        on_registered: Callable[[Intake], None],
         on_indexed: Callable[[Tally], None] | None = None,
         everything: bool = False,
-    ) -> Intake:
+    ) -> None:
         """Register and hand on. `everything`: index also what others left."""
         parts = self._parts
-
-        def taken(submit: Callable[[str, Sequence[AssetId]], None]) -> Intake:
-            return register(parts, self._tenant, made, given, submit, on_progress=on_registered, fetches=self._fetches)
-
         if parts.settings.broker_url is not None:
             from workers.tasks import enqueue
 
-            return taken(enqueue(parts) if everything else _kept_anyway(enqueue(parts)))
-        if self._woken is not None:
-            done = taken(lambda _collection, _ids: None)
+            register(enqueue(parts) if everything else _kept_anyway(enqueue(parts)))
+        elif self._woken is not None:
+            register(lambda _collection, _ids: None)
             self._woken()
-            return done
-        parts.store.create(parts.catalogue.serving(made.name))
-        with Lanes(parts, on_progress=on_indexed) as lanes:
-            done = taken(lanes.submit)
-            if everything:
-                lanes.drain()
-        return done
+        else:
+            parts.store.create(parts.catalogue.serving(made.name))
+            with Lanes(parts, on_progress=on_indexed) as lanes:
+                register(lanes.submit)
+                if everything:
+                    lanes.drain()
 
     def bulk(self, collection: str, manifest: BinaryIO, *, key: str | None = None) -> JobStatus:
-        """Hand over a manifest of JSON Lines: kept at once, taken in by workers. Lines hold "text" or "url".
+        """Hand over a manifest of JSON Lines, CSV or Parquet: kept at once, taken in by workers. Rows hold "text" or
+        "url".
 
         With the same `key` it is the same job, however often it is handed over. Without workers it is taken in before
         the call returns. Raises Conflict when the key came with another manifest, Overloaded, and what making a
@@ -315,9 +265,7 @@ def _not_needed() -> Iterator[None]:
         log.warning("%s", fault)
 
 
-def _kept_anyway(
-    submit: Callable[[str, Sequence[AssetId]], None],
-) -> Callable[[str, Sequence[AssetId]], None]:
+def _kept_anyway(submit: Submit) -> Submit:
     def tell(collection: str, ids: Sequence[AssetId]) -> None:
         with _not_needed():
             submit(collection, ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,11 +22,12 @@ from workers.intake import Problem
 class Progress:
     """Where an ingest stands."""
 
-    total: int
+    total: int | None  # items there are; None: not counted yet, or not known before the end
     registered: int
     to_index: int  # new or changed so far
     indexed: int
-    failed: int
+    failed: int  # refused ones included
+    done: int  # items nothing is left to be done for here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,9 @@ class IngestReport:
     enqueued: bool  # workers do the rest
     refused: tuple[Problem, ...]
     failures: tuple[Failure, ...]
+    pruned: tuple[str, ...] = ()  # external ids of what vanished from its source and was removed
+    dry_run: bool = False  # nothing was done: `pruned` would be
+    unsettled: int = 0  # files left out, for they may still be being written
     seconds: float
     stages: Mapping[str, float] = field(default_factory=dict)  # seconds of all lanes together
 
@@ -46,6 +51,11 @@ class IngestReport:
     def ok(self) -> bool:
         """Nothing was refused and nothing failed."""
         return not self.refused and not self.failures
+
+    @property
+    def failed(self) -> Mapping[str, int]:
+        """How many were refused or failed, by the class of the fault."""
+        return Counter([*(one.kind for one in self.refused), *(one.kind for one in self.failures)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,10 +15,15 @@ from core.runtime.wiring import Parts
 from core.types import AssetId, Modality, Tenant
 from ingest.register import draft
 from ingest.sources.manifest import Item
+from ingest.sources.stored import Stored
+from ingest.sources.upload import Upload
+from ingest.sources.url import Remote
 from workers.decoding import limits_of
 from workers.fetching import fetcher_of
+from workers.sourced import Known, Sourced
 
 LONGEST_ID = 1023  # characters, as the catalogue's column
+FETCHERS = 8  # things that are fetched at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +117,18 @@ def register(
     *,
     on_progress: Callable[[Intake], None] | None = None,
     fetches: bool = False,
+    sourced: Sourced | None = None,
+    intake: Intake | None = None,
 ) -> Intake:
     """Register every item that can be; hand on what is new or changed. A refused one does not stop the others.
 
-    `fetches`: whether items may name addresses to be fetched; without it they are Forbidden. Before anything is taken
-    in, raises Overloaded when assets wait longer than the settings allow, Misconfigured when what may be fetched cannot
-    be read from them.
+    `fetches`: whether items may name addresses to be fetched; without it they are Forbidden. `sourced`: what their
+    source gave before, which is then not read again. `intake` is gone on with. Before anything is taken in, raises
+    Overloaded when assets wait longer than the settings allow, Misconfigured when what may be fetched cannot be read
+    from them.
     """
     admit(parts, collection.name)
-    intake = Intake()
+    intake = intake if intake is not None else Intake()
     drafts = Drafts(parts, collection, fetches=fetches)
     pending: list[tuple[Item, Draft]] = []
 
@@ -132,28 +142,68 @@ def register(
         intake.outcomes.update(outcome for _, outcome in done)
         intake.ids.update(asset_id for asset_id, _ in done)
         intake.last = [(made.external_id, *one) for (_, made), one in zip(pending, done, strict=True)]
+        if sourced is not None:
+            sourced.keep(
+                [(made.external_id, one, made.digest) for (_, made), (one, _) in zip(pending, done, strict=True)]
+            )
         pending.clear()
         if ids := [asset_id for asset_id, outcome in done if outcome is not Outcome.UNCHANGED]:
             submit(collection.name, ids)
         if on_progress is not None:
             on_progress(intake)
 
-    for item in items:
-        if isinstance(item, Refused):
-            intake.refused.append(Problem("", item.kind, str(item)))
-            intake.faults.append(item)
-            continue
-        try:
-            made = drafts.of(item)
-        except Refused as fault:
-            intake.refused.append(Problem(item.external_id, fault.kind, str(fault)))
-            intake.faults.append(fault)
-            continue
-        pending.append((item, made))
-        if len(pending) >= parts.settings.batch:
-            commit()
+    chosen = items if sourced is None else sourced.chosen(items)
+    for item, made in _drafted(chosen, drafts.of):
+        if isinstance(item, Known):
+            intake.outcomes[Outcome.UNCHANGED] += 1
+            intake.ids.add(item.asset)
+            if on_progress is not None and intake.seen % parts.settings.batch == 0:
+                on_progress(intake)
+        elif isinstance(made, Refused):
+            name = "" if isinstance(item, Refused) else item.external_id
+            intake.refused.append(Problem(name, made.kind, str(made)))
+            intake.faults.append(made)
+        elif made is not None and not isinstance(item, Refused):
+            pending.append((item, made))
+            held = sum(one.size for its, one in pending if isinstance(its, Upload))
+            if len(pending) >= parts.settings.batch or held >= parts.settings.batch_bytes:
+                commit()
     commit()
     intake.last = []
     if on_progress is not None:
         on_progress(intake)
     return intake
+
+
+def _drafted(
+    items: Iterable[Item | Refused | Known], draft_of: Callable[[Item], Draft]
+) -> Iterator[tuple[Item | Refused | Known, Draft | Refused | None]]:
+    """Items in order, each with its draft or why there is none; of what must be fetched, some at a time."""
+    waiting: deque[tuple[Item, Future[Draft]]] = deque()
+
+    def made(item: Item, give: Callable[[], Draft]) -> tuple[Item, Draft] | tuple[Item, Refused]:
+        try:
+            return item, give()
+        except Refused as fault:
+            return item, fault
+
+    pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")  # its threads begin with the first of its work
+    try:
+        for item in items:
+            slow = isinstance(item, (Remote, Stored))
+            if isinstance(item, (Remote, Stored)):
+                waiting.append((item, pool.submit(copy_context().run, draft_of, item)))
+            while waiting and (not slow or len(waiting) >= 2 * FETCHERS):
+                fetched, future = waiting.popleft()
+                yield made(fetched, future.result)
+            if isinstance(item, Known):
+                yield item, None
+            elif isinstance(item, Refused):
+                yield item, item
+            elif not slow:
+                yield made(item, partial(draft_of, item))
+        while waiting:
+            fetched, future = waiting.popleft()
+            yield made(fetched, future.result)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -90,7 +90,7 @@ def _take_in(
     batch = _Batch(parts, claim, submit)
     until = inf
     with _manifest(parts, claim.job) as source:
-        for number, item in read_sent(source):
+        for number, item in read_sent(source, parts.catalogue.collection(claim.job.collection).fields):
             if number <= claim.job.lines:
                 continue
             until = min(until, monotonic() + SLICE)  # reading what is done does not count

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from core.blobs.local import LocalBlobs
 from core.catalogue.sql import open_catalogue
@@ -18,6 +18,9 @@ from core.ports import Blobs, Catalogue, Meter, VectorStore
 from core.readers.registry import Readers
 from core.runtime import traces
 from core.runtime.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from core.stores.payloads import ServerPayloads
 
 
 class _Closable(Protocol):
@@ -32,6 +35,13 @@ def open_parts(**settings: Any) -> Parts:
     said = load_settings(**settings)
     prefer(said.device, said.precision)
     return Parts(said, Encoders())
+
+
+def open_payloads(api_key: str | None, url: str, collection: str) -> ServerPayloads:
+    """Another collection, on the Qdrant server at that URL, to be read. It is not spoken to yet."""
+    from core.stores import payloads
+
+    return payloads.payloads_at(url, collection, api_key)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from core.errors import NoSuchAsset, TooLarge
+from ingest.sources.manifest import MEDIA_TYPES
 from quiver.http.access import Reader, Writer
-from quiver.http.bodies import LINES, Sent, received
+from quiver.http.bodies import Sent, received
 from quiver.http.replies import IdempotencyKey, once
 from quiver.http.schemas import Keys, Label, NewAsset, Page
 from quiver.http.views import Accepted, AddedOut, AssetOut, AssetsPage, JobOut, RefusedOut, RemovedOut
@@ -35,11 +36,20 @@ BODY: dict[str, Any] = {
         "content": {
             "application/json": {"schema": NewAsset.model_json_schema()},
             "multipart/form-data": {"schema": FORM},
-            LINES[0]: {
+            MEDIA_TYPES["jsonl"]: {
                 "schema": {
                     "type": "string",
                     "description": 'A bulk job: a JSON object a line with "text" or "url", and "id" and "metadata"',
                 }
+            },
+            MEDIA_TYPES["csv"]: {
+                "schema": {
+                    "type": "string",
+                    "description": "A bulk job: columns text or url, and id; the others are metadata",
+                }
+            },
+            MEDIA_TYPES["parquet"]: {
+                "schema": {"type": "string", "format": "binary", "description": "The same columns as Parquet"}
             },
         },
     }

@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -18,7 +18,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.errors import BadMetadata, BadQuery, TooLarge, Unavailable, UnsupportedMedia
+from core.errors import BadManifest, BadMetadata, BadQuery, MissingExtra, TooLarge, Unavailable, UnsupportedMedia
+from ingest.sources.manifest import MEDIA_TYPES, Form, form_of
+from ingest.sources.parquet import parquet_count
 from ingest.sources.upload import Upload
 from quiver.http.schemas import NewAsset
 from workers.intake import LONGEST_ID
@@ -29,7 +31,13 @@ SLACK = 1 << 20  # of a form beyond its file
 FILES = 100  # of a form
 PATIENCE = 20.0  # seconds for the next piece of a body
 SPOOL = 1 << 20  # bytes of a body that are held in memory
-LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines")
+MANIFESTS: dict[str, Form] = {
+    **dict.fromkeys(
+        ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines"), "jsonl"
+    ),
+    "text/csv": "csv",
+    "application/vnd.apache.parquet": "parquet",
+}
 
 
 class Bodies:
@@ -44,7 +52,7 @@ class Bodies:
         """`vouched` raises when the request has no credential that is good."""
         self._app = app
         self._vouched = vouched
-        self._most = {"multipart/form-data": max_bytes + SLACK, **dict.fromkeys(LINES, max_bulk_bytes)}
+        self._most = {"multipart/form-data": max_bytes + SLACK, **dict.fromkeys(MANIFESTS, max_bulk_bytes)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -97,15 +105,18 @@ async def received(request: Request) -> AsyncIterator[Sent]:
     try:
         if kind == "application/json":
             yield _marked(await _json(request), kind)
-        elif kind in LINES:
+        elif kind in MANIFESTS:
             with tempfile.SpooledTemporaryFile(SPOOL) as spool:
-                yield _marked(await _manifest(request, spool), kind)  # type: ignore[arg-type]  # it is one, but for its declared base
+                source = cast(BinaryIO, spool)  # it is one, but for its declared base
+                yield _marked(await _manifest(request, source, MANIFESTS[kind]), kind)
         elif kind == "multipart/form-data":
             async with request.form(max_files=FILES, max_fields=2 * FILES, max_part_size=SLACK) as form:
                 yield _marked(await run_in_threadpool(_form, list(form.multi_items())), kind)
         else:
             raise UnsupportedMedia(
-                f"a body of {kind or 'no type'} is not taken: send application/json, multipart/form-data or {LINES[0]}"
+                f"a body of {kind or 'no type'} is not taken: send application/json, multipart/form-data, or a "
+                "manifest as "
+                f"{', '.join(MEDIA_TYPES.values())}"
             )
     except HTTPException as exc:  # what Starlette makes of a form that it cannot parse
         raise BadQuery(f"the form cannot be read: {exc.detail}") from exc
@@ -131,7 +142,7 @@ async def _json(request: Request) -> Sent:
     return Sent(asset=asset, size=len(body), fingerprint=hashlib.sha256(body).hexdigest())
 
 
-async def _manifest(request: Request, spool: BinaryIO) -> Sent:
+async def _manifest(request: Request, spool: BinaryIO, form: Form) -> Sent:
     hashed, size, lines = hashlib.sha256(), 0, 0
     async for piece in request.stream():
         hashed.update(piece)
@@ -140,8 +151,27 @@ async def _manifest(request: Request, spool: BinaryIO) -> Sent:
         await asyncio.to_thread(spool.write, piece)
     if not size:
         raise BadQuery("the body is empty: send one JSON object a line")
+    rows = await run_in_threadpool(_rows, spool, form)
     spool.seek(0)
-    return Sent(manifest=spool, size=size, lines=lines + 1, fingerprint=hashed.hexdigest())
+    return Sent(manifest=spool, size=size, lines=lines + 1 if rows is None else rows, fingerprint=hashed.hexdigest())
+
+
+def _rows(manifest: BinaryIO, form: Form) -> int | None:
+    """How many rows a table has; None: as many as lines. Who takes it in sees its form by its content, so that must be
+    what was declared. Raises BadManifest, CorruptMedia, UnsupportedMedia."""
+    found = form_of(manifest)
+    if form == "csv" and found != "csv":
+        raise BadManifest("its first line must name the columns, in UTF-8, and one of them text or url")
+    if form != "csv" and found != form:
+        raise BadManifest(f"it is declared as {MEDIA_TYPES[form]} and looks like {MEDIA_TYPES[found]}: declare that")
+    if form != "parquet":
+        return None
+    try:
+        return max(1, parquet_count(manifest))
+    except MissingExtra as exc:
+        raise UnsupportedMedia(
+            "this server reads no Parquet, for its operator has not installed quiver[parquet]"
+        ) from exc
 
 
 def _form(items: list[tuple[str, UploadFile | str]]) -> Sent:

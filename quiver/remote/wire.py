@@ -34,6 +34,11 @@ class Wire:
             raise Misconfigured(f"{url!r} is no address of a server: write http://HOST:8080")
         self._patience = patience
 
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return str(self._http.base_url)
+
     def close(self) -> None:
         """Let go of connections. Harmless twice."""
         self._http.close()

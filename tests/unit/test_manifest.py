@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BadManifest, NoSuchPath, UnsupportedMedia
-from ingest.sources import manifest
+from ingest.sources import jsonl
 from ingest.sources.folder import Found
 from ingest.sources.manifest import Inline, Item, read_manifest, text_id
 from ingest.sources.url import Remote
@@ -100,7 +100,7 @@ def test_a_bad_line_is_told_with_its_number_and_stops_no_other(tmp_path, line, w
 
 @pytest.mark.parametrize("length", [50, 99, 100, 101, 102, 103, 1000])
 def test_a_line_too_long_for_memory_is_told_and_the_next_is_read(tmp_path, monkeypatch, length):
-    monkeypatch.setattr(manifest, "LINE", 100)
+    monkeypatch.setattr(jsonl, "LINE", 100)
     bad, last = read(tmp_path, b"x" * length + b'\n{"text": "last"}\n')
     assert isinstance(bad, BadManifest)
     assert ("longer than 100 bytes" in str(bad)) == (length > 100 or length == 100)
