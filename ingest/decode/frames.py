@@ -9,7 +9,7 @@ import PIL.Image
 import PIL.TiffImagePlugin
 
 from core.types import Segment, Span
-from ingest.decode.image import check_size, opened, upright
+from ingest.decode.image import check_size, opened, still, upright
 from ingest.limits import Limits
 
 ANIMATION = 8  # frames that are taken of an animation: it is short, and its frames are much alike
@@ -34,7 +34,7 @@ def decode_pictures(data: bytes, *, limits: Limits, side: int) -> Iterator[Segme
         elif picture.format in _ANIMATED and getattr(picture, "is_animated", False):
             yield from _animation(picture, limits, side)
         else:
-            yield Segment(0, upright(picture, limits=limits, side=side))
+            yield Segment(0, still(data, picture, limits=limits, side=side))
 
 
 def _pages(picture: PIL.TiffImagePlugin.TiffImageFile) -> list[int]:

@@ -42,6 +42,7 @@ from PIL import (  # noqa: F401  imported for their registration
 
 from core.errors import CorruptMedia, Refused, TooLarge, UnsupportedMedia
 from core.types import Image
+from ingest.decode.jpeg import jpeg_pixels
 from ingest.limits import MOST_PIXELS, Limits
 
 MEDIA_TYPES = {
@@ -94,7 +95,7 @@ def decode_image(data: bytes, *, limits: Limits, side: int) -> Image:
     """The first frame, or the picture itself, as `upright`. Raises CorruptMedia, TooLarge, UnsupportedMedia. Safe to
     call from several threads."""
     with opened(data, limits=limits) as picture:
-        return upright(picture, limits=limits, side=side)
+        return still(data, picture, limits=limits, side=side)
 
 
 @contextmanager
@@ -105,6 +106,15 @@ def opened(data: bytes, *, limits: Limits) -> Iterator[PIL.Image.Image]:
             _register_heif()
         with _open(io.BytesIO(data), limits, _PROBED + _CODED) as picture:
             yield picture
+
+
+def still(data: bytes, picture: PIL.Image.Image, *, limits: Limits, side: int) -> Image:
+    """The only picture of these bytes, on which `picture` was opened, as `upright`."""
+    pixels = jpeg_pixels(data, picture, side)
+    if pixels is None:
+        return upright(picture, limits=limits, side=side)
+    small, turn = _reduced(PIL.Image.fromarray(pixels), side), _UPRIGHT.get(_orientation(picture))
+    return Image(pixels) if turn is None and small.size == pixels.shape[1::-1] else _image(small, turn)
 
 
 def upright(picture: PIL.Image.Image, *, limits: Limits, side: int) -> Image:
@@ -120,6 +130,10 @@ def upright(picture: PIL.Image.Image, *, limits: Limits, side: int) -> Image:
     turn = _UPRIGHT.get(_orientation(picture))  # after loading: a PNG may have it last, a TIFF is turned by now
     small = _reduced(_eight_bit(picture), side)
     rgb = _on_white(small) if small.has_transparency_data else small.convert("RGB")
+    return _image(rgb, turn)
+
+
+def _image(rgb: PIL.Image.Image, turn: PIL.Image.Transpose | None) -> Image:
     turned = rgb.transpose(turn) if turn is not None else rgb
     return Image(np.array(turned))  # a copy: what Pillow lends cannot be written to
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ImageFile
@@ -62,6 +63,28 @@ def test_a_reduced_image_keeps_its_shape_and_at_least_twice_the_side(kind, size)
 def test_a_jpeg_is_scaled_while_it_is_decoded(monkeypatch):
     monkeypatch.setattr(PIL.Image.Image, "reduce", None)
     assert pixels(photo("JPEG", 640, 480), side=50).shape == (120, 160, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("side", [0, 24, 59])
+@pytest.mark.parametrize("more", [{}, {"progressive": True}, {"subsampling": 0, "quality": 95}])
+def test_a_jpeg_has_the_pixels_that_pillow_makes_of_it(monkeypatch, mode, side, more):
+    data = saved(picture(641, 479).convert(mode), "JPEG", **more)
+    assert PIL.Image.open(io.BytesIO(data)).mode == mode
+    with monkeypatch.context() as patch:
+        patch.setattr(PIL.Image.Image, "draft", None)  # Pillow is not asked for it
+        found = pixels(data, side)
+    monkeypatch.setattr("ingest.decode.image.jpeg_pixels", lambda *_: None)
+    assert np.array_equal(found, pixels(data, side))
+
+
+def test_a_jpeg_with_a_fault_that_pillow_forgives_is_decoded():
+    whole = photo("JPEG", 200, 150)
+    middle = len(whole) * 3 // 4
+    data = whole[:middle] + bytes(9) + whole[middle + 9 :]
+    with pytest.raises(ValueError, match="Corrupt JPEG data"):
+        simplejpeg.decode_jpeg(data)
+    assert near(pixels(data)[10, 10], RED)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
