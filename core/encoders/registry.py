@@ -133,6 +133,8 @@ class Encoders:
 
             return made(name, PROFILES[name].model, PROFILES[name].prompts)
         known = families()
+        if name in PROFILES and name not in known:
+            raise UnknownProfile(f"the profile {name} takes nothing after its name; write {name}, or hf:{argument}")
         if name not in known:
             there = sorted({*known, *self._more, *PROFILES} - WITH_ARGUMENT.keys() | {*WITH_ARGUMENT.values()})
             raise UnknownProfile(f"there is no profile {name!r}; there is: {', '.join(there)}")

@@ -77,6 +77,13 @@ def test_an_unknown_profile_is_refused_and_the_known_are_listed(profile: str) ->
         Encoders({"toy": toy}).of_profile(profile)
 
 
+def test_a_profile_of_the_table_takes_no_argument() -> None:
+    with pytest.raises(UnknownProfile, match="the profile e5 takes nothing after its name; write e5, or hf:some/model"):
+        Encoders().of_profile("e5:some/model")
+    with pytest.raises(UnknownProfile, match=r"there is: .*bge-m3, clap, clip:FOLDER or .*hf:FOLDER or .*siglip2"):
+        Encoders().of_profile("nobody")
+
+
 def test_a_profile_whose_package_is_missing_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     there = {"far": EntryPoint("far", "no_such_package_at_all.encoders:make", registry.GROUP)}
     monkeypatch.setattr(registry, "families", lambda: there)
