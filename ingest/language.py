@@ -7,18 +7,20 @@ from typing import Any
 
 SURE = 0.9  # probability below which nothing is said
 ENOUGH = 2000  # characters that decide
-_CODE = 2  # letters of ISO 639-1; the model knows languages that have none
+NONE = "zxx"  # ISO 639-2: no linguistic content
 
 
 def language_of(text: str) -> str:
-    """In ISO 639-1; empty when it is not plain, or is a language without such a code. Safe to call from several
-    threads."""
+    """In ISO 639-1; empty when it is not plain, or none at all. Safe to call from several threads."""
     name, probability = _model().classify(text[:ENOUGH])
-    return str(name) if probability >= SURE and len(name) == _CODE else ""
+    return str(name) if probability >= SURE and name != NONE else ""
 
 
 @cache
 def _model() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    # Those with a code of two letters: dialects that have three would share the probability of the language.
+    model.set_languages([name for name in model.nb_classes if len(name) == len("en") or name == NONE])
+    return model

@@ -18,9 +18,7 @@ from core.types import Content, Image, Modality, Pixels, Reading, Wants
 
 SIDE = 1000  # half of the longer side, in pixels, that RapidOCR makes of a larger picture: more is not seen
 SMALL = 8  # pixels of a side; less is no writing
-SLIM = (
-    4  # times as long as wide: RapidOCR enlarges a picture until its shorter side is 736, whatever the longer is then
-)
+SLIM = 8  # times as long as wide: RapidOCR enlarges a picture until its shorter side is 736, however long it becomes
 SURE = 0.6  # a line that is less likely right is left out
 _SETTINGS = {
     "Global.log_level": "critical",  # an empty picture is nothing to warn of

@@ -1,4 +1,4 @@
-"""UTF-8 bytes to text."""
+"""Bytes to text, in UTF-8 or in the encoding that they say."""
 
 from __future__ import annotations
 
@@ -59,6 +59,45 @@ def test_text_over_the_limit_is_refused_with_the_setting(text):
 @pytest.mark.parametrize("text", ["x" * 10, "世" * 10, "\ufeff" + "𝄞" * 10])
 def test_text_at_the_limit_is_taken(text):
     assert len(decode_text(text.encode(), limits=Limits(text_chars=10))) == 10
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")).filter(str.strip))
+def test_a_byte_order_mark_says_the_encoding(text):
+    kept = text.removeprefix("\ufeff")
+    for mark, encoding in (("\ufeff", "utf-16-le"), ("\ufeff", "utf-16-be"), ("\ufeff", "utf-32-le")):
+        assert decode_text((mark + kept).encode(encoding), limits=LIMITS) == kept.removeprefix("\ufeff")
+
+
+@pytest.mark.parametrize(
+    ("declared", "encoding", "said"),
+    [
+        ('<meta charset="gbk">', "gb18030", "春天来了𠀀"),
+        ('<META content="text/html; charset=ISO-8859-1">', "cp1252", "café – “x”"),
+        ('<?xml version="1.0" encoding="Shift_JIS"?>', "cp932", "港の①"),
+        ("# -*- coding: koi8-r -*-\n", "koi8-r", "порт"),
+        ("#!/usr/bin/python\n# vim: set fileencoding=euc-kr :\n", "cp949", "항구"),
+        ("<meta charset=iso-2022-jp>", "iso2022_jp", "港の事務所"),
+    ],
+)
+def test_a_text_that_declares_its_encoding_is_read_in_it(declared, encoding, said):
+    assert decode_text((declared + said).encode(encoding), limits=LIMITS) == declared + said
+    with pytest.raises(CorruptMedia):
+        decode_text(said.encode(encoding) + b"\xff\xff", limits=LIMITS)
+
+
+def test_what_is_not_in_the_encoding_that_it_declares_is_refused_with_the_offset():
+    with pytest.raises(CorruptMedia, match=r"it says that it is in gb18030, and is not at byte 18 \(0xff\)"):
+        decode_text(b"<meta charset=gbk>\xff", limits=LIMITS)
+    with pytest.raises(CorruptMedia, match="utf-16"):
+        decode_text("\ufeffhello".encode("utf-16-le")[:-1], limits=LIMITS)
+
+
+@pytest.mark.parametrize(
+    "name", ["rot13", "base64", "zlib", "unicode_escape", "idna", "utf-7", "undefined", "nonsense"]
+)
+def test_a_declared_codec_that_is_no_encoding_of_texts_is_not_run(name):
+    with pytest.raises(CorruptMedia, match="not valid UTF-8"):
+        decode_text(f"# coding: {name}\ncafé".encode("latin-1"), limits=LIMITS)
 
 
 @given(st.binary(max_size=100))
