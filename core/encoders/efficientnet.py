@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pictures
+from PIL.Image import Resampling
 
+from core.encoders.resizing import resized
 from core.encoders.threads import one_a_lane
 from core.errors import BadModel, MissingExtra
 from core.types import Image
@@ -36,8 +37,8 @@ Forward = Callable[[Float], tuple[Float, Float]]
 
 def prepare(image: Image) -> Float:
     """f32 (3, 260, 260), scaled as the TF-Lite model was trained."""
-    picture = Pictures.fromarray(image.pixels).resize((PIXELS, PIXELS), Pictures.Resampling.BICUBIC)
-    return ((np.asarray(picture, np.float32) - 127.0) / 128.0).transpose(2, 0, 1)
+    picture = resized(image.pixels, (PIXELS, PIXELS), Resampling.BICUBIC)
+    return ((picture.astype(np.float32) - 127.0) / 128.0).transpose(2, 0, 1)
 
 
 def weights_version(package: str) -> str:

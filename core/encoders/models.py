@@ -18,6 +18,7 @@ from core.encoders.families import Prompts, read
 from core.encoders.files import digest
 from core.encoders.hub import snapshot, verify
 from core.encoders.loading import load, tokenizer
+from core.encoders.resizing import resized
 from core.encoders.tokenizing import Tokenizer
 from core.encoders.towers import Float, Towers
 from core.errors import BadModel, NoSpaceFor, UnknownProfile
@@ -114,7 +115,7 @@ class ModelEncoder:
 
     def _images(self, images: dict[int, Image], out: Float) -> None:
         for some in _batched(list(images)):
-            seen = np.stack([_there(self.checkpoint.design.picture).prepare(images[i]) for i in some])
+            seen = np.stack([_there(self.checkpoint.design.picture).prepare(images[i], resized) for i in some])
             out[some] = _there(self._loaded().images)(seen)
 
     def _sounds(self, sounds: dict[int, Audio], out: Float) -> None:

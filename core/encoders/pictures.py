@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pictures
+from PIL.Image import Resampling
 
 from core.encoders.files import PREPROCESSOR, PROCESSOR, read_json, said_by
+from core.encoders.resizing import Resize, by_pillow
 from core.errors import BadModel
 from core.types import Image
 
@@ -38,21 +40,21 @@ class Picture:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def prepare(self, image: Image) -> Float:
-        """f32 (3, height, width), bit for bit what transformers makes of all but long strips."""
+    def prepare(self, image: Image, resize: Resize = by_pillow) -> Float:
+        """f32 (3, height, width), bit for bit what transformers makes of all but long strips, when Pillow resizes."""
         h, w = image.pixels.shape[:2]
         short = (self.size[0], self.size[0] * w // h) if h <= w else (self.size[0] * h // w, self.size[0])
         height, width = self.size if len(self.size) == 2 else short
         down, across = self.crop
         top, left = (height - down) // 2, (width - across) // 2
-        whole, how = Pictures.fromarray(image.pixels), Pictures.Resampling(self.resample)
+        how = Resampling(self.resample)
         if width * height <= STRIP * down * across:
-            cut = whole.resize((width, height), how).crop((left, top, left + across, top + down))
+            cut = resize(image.pixels, (height, width), how)[top : top + down, left : left + across]
         else:  # enlarge only what is kept, or 1 x 20000 pixels would take gigabytes; rounded elsewhere
             box = (left * w / width, top * h / height, (left + across) * w / width, (top + down) * h / height)
-            cut = whole.resize((across, down), how, box=box)
+            cut = np.asarray(Pictures.fromarray(image.pixels).resize((across, down), how, box=box))
         mean, std = (np.array(given, np.float32) for given in (self.mean, self.std))
-        out: Float = (np.asarray(cut, np.float32) * np.float32(self.factor) - mean) / std
+        out: Float = (cut.astype(np.float32) * np.float32(self.factor) - mean) / std
         return out.transpose(2, 0, 1)
 
 
@@ -88,7 +90,7 @@ def picture_of(folder: Path, usual: str) -> Picture:
     return Picture(
         size=size,
         crop=crop,
-        resample=int(Pictures.Resampling(said["resample"])),
+        resample=int(Resampling(said["resample"])),
         factor=float(said["rescale_factor"]) if said["do_rescale"] else 1.0,
         mean=tuple(map(float, said["image_mean"])) if normal else (0.0,),
         std=tuple(map(float, said["image_std"])) if normal else (1.0,),

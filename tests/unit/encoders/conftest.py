@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from core.encoders import fast
+from core.encoders import fast, models
 from core.encoders.machine import Machine
+from core.encoders.resizing import by_pillow
 from tests.checkpoints import ALL, build, encoder
 
 SLOW = Machine("cpu", ())
@@ -21,6 +22,7 @@ def exact() -> Iterator[None]:
     """Rows are those of the reference; `test_fast` looks at what is faster."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast, "machine", lambda: SLOW)
+        patch.setattr(models, "resized", by_pillow)
         yield
 
 

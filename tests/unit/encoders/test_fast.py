@@ -12,8 +12,9 @@ import pytest
 import torch
 import transformers
 
-from core.encoders import fast, fused, loading, packed
+from core.encoders import fast, fused, loading, models, packed
 from core.encoders.machine import Machine, multiplies_halves
+from core.encoders.resizing import resized
 from tests.checkpoints import ALL, encoder
 from tests.unit.encoders.test_models import contents_of
 
@@ -25,6 +26,7 @@ UNFUSED = {"mpnet", "modernbert"}
 @pytest.fixture(autouse=True, params=PRECISIONS)
 def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, exact: None) -> str:
     monkeypatch.setattr(fast, "machine", lambda: Machine("cpu", (request.param,)))
+    monkeypatch.setattr(models, "resized", resized)
     return str(request.param)
 
 
@@ -40,7 +42,7 @@ def test_every_family_is_as_fast_as_it_can_be_and_its_rows_lie_beside_the_refere
     quick = encoder(made[family])
     rows = quick.encode(contents)
     assert rows.dtype == np.float32
-    least = 0.999999 if precision == "float32" else fast.SAME
+    least = 0.9999 if precision == "float32" else fast.SAME  # pictures are resized by torch, too
     assert (rows * loaded[family].encode(contents)).sum(1).min() >= least
     how = quick._inner._loaded().how
     for name, said in how.items():
