@@ -13,6 +13,8 @@ from core.encoders.towers import Ids
 
 Span = tuple[int, int]
 
+_BARE = {"add_special_tokens": False, "truncation": False, "verbose": False}  # no marks, all of it, no warning of it
+
 
 class Tokenizer:
     """A tokenizer of transformers and how its model reads. Safe to call from several threads."""
@@ -35,7 +37,7 @@ class Tokenizer:
         """Port."""
         said = "".join(map(_lower, text)) if self._wording.lower else text
         with self._lock:
-            found = self._inner(_sound(said), add_special_tokens=False, truncation=False, return_offsets_mapping=True)
+            found = self._inner(_sound(said), return_offsets_mapping=True, **_BARE)
         return [(start, end) for start, end in found["offset_mapping"] if end > start]
 
     def ids(self, text: str, before: str = "") -> list[int]:
@@ -70,7 +72,7 @@ class Tokenizer:
 
     def _bare(self, text: str) -> Sequence[int]:
         with self._lock:
-            found: Sequence[int] = self._inner(text, add_special_tokens=False, truncation=False)["input_ids"]
+            found: Sequence[int] = self._inner(text, **_BARE)["input_ids"]
         return found
 
 
