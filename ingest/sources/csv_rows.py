@@ -21,14 +21,14 @@ csv.field_size_limit(LINE)  # of the whole process, whose only reader of CSV thi
 
 def header_of(line: bytes) -> tuple[list[str], str] | None:
     """The columns and the delimiter of a first line that is a manifest's header; None: it is none."""
-    try:
-        text = line.decode("utf-8").removeprefix(BOM)
-        for delimiter in DELIMITERS:
+    for delimiter in DELIMITERS:
+        try:
+            text = line.decode("utf-8").removeprefix(BOM)
             names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter, strict=True), [])]
-            if set(names) & set(SOURCES):
-                return names, delimiter
-    except (ValueError, csv.Error):
-        pass
+        except (ValueError, csv.Error):
+            continue
+        if set(names) & set(SOURCES):
+            return names, delimiter
     return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from io import BufferedReader, RawIOBase
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
@@ -54,8 +55,8 @@ class Objects:
     def opened(self) -> Iterator[BinaryIO]:
         """A stream over the object itself, which may be large. Raises NoSuchPath, RemoteFailed."""
         with _translated(self.url):
-            stream = cast(BinaryIO, self._files.open(self._root, "rb"))
-        with stream:
+            raw = self._files.open(self._root, "rb")
+        with BufferedReader(_Raw(raw, self.url), CHUNK) as stream:
             yield stream
 
     def named(self) -> list[str]:
@@ -127,6 +128,34 @@ class Objects:
     def _hidden(self, path: str, folder: str) -> bool:
         bare = path.rstrip("/")  # the folder itself is listed by S3 when an empty object stands for it
         return bare == folder.rstrip("/") or PurePosixPath(bare).name.startswith(".") or not self._below(path)
+
+
+class _Raw(RawIOBase):
+    """A file of fsspec whose faults are ours, wherever it is read."""
+
+    def __init__(self, inner: Any, url: str) -> None:
+        self._inner, self._url = inner, url
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._inner.seekable())
+
+    def seek(self, at: int, whence: int = 0) -> int:
+        with _translated(self._url):
+            return int(self._inner.seek(at, whence))
+
+    def tell(self) -> int:
+        return int(self._inner.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        with _translated(self._url):
+            return int(self._inner.readinto(buffer))
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
 
 
 def _mark(info: Any) -> str:

@@ -115,7 +115,7 @@ def _path(path: Path, how: How) -> Source:
         listing = partial(walk, path, pick=how.pick, sidecars=how.sidecars)
         return Source(_called(name, how), listing, listing)
     if is_tar(path.name):
-        return Source(name, partial(_tar, path, how.limits), lambda: None)
+        return Source(name, partial(_guarded, name, partial(_tar, path, how.limits)), lambda: None)
     if path.suffix.lower() in FORMS:
         rows = partial(_guarded, printable(path.name), partial(read_manifest, path, how.fields))
         return Source(name, rows, partial(_counted, path))
@@ -140,7 +140,7 @@ def _objects(url: str, how: How) -> Source:
     last = PurePosixPath(urlsplit(url).path).name
     form = FORMS.get(PurePosixPath(last).suffix.lower())
     if is_tar(last):
-        return Source(name, partial(_remote_tar, there, last, how.limits), lambda: None)
+        return Source(name, partial(_guarded, name, partial(_remote_tar, there, last, how.limits)), lambda: None)
     if form is not None:
 
         def rows() -> Iterator[Item | Refused]:

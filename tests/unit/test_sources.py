@@ -183,3 +183,34 @@ def test_a_manifest_that_is_a_pipe_is_refused_and_hangs_nothing(tree):
     (said,) = items([tree / "pipe.jsonl"])
     assert isinstance(said, Refused)
     assert "pipe.jsonl: it is a named pipe" in str(said)
+
+
+def test_the_first_file_is_given_before_the_next_folder_is_listed(tree, monkeypatch):
+    listed: list[str] = []
+    real = os.scandir
+
+    def scandir(path: Path) -> object:
+        listed.append(Path(path).name)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    walking = items([tree])
+    assert next(walking) == Found("a.txt", tree / "a.txt")
+    assert listed == ["tree"]
+    assert len(list(walking)) == 3
+    assert listed == ["tree", "a", "b"]
+
+
+def test_a_tree_deeper_than_the_stack_is_walked(tmp_path):
+    deep = "/".join("d" * 1200)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for _ in range(1200):
+            os.mkdir("d", dir_fd=folder)
+            below = os.open("d", os.O_RDONLY, dir_fd=folder)
+            os.close(folder)
+            folder = below
+    finally:
+        os.close(folder)
+    (tmp_path / deep / "x.txt").write_text("x")
+    assert ids(tmp_path) == [f"{deep}/x.txt"]
