@@ -95,8 +95,8 @@ def _once(source: Source, seen: Seen) -> Iterator[Item | Refused]:
         elif not (isinstance(item, Found) and not item.metadata and _same(item.path, before.partition("\0")[0])):
             other = before.partition("\0")[0]
             yield Conflict(
-                f"{source.name}: {printable(place)} and {other} would both be {item.external_id!r}: ingest a folder that holds both, "
-                "or name them in a manifest"
+                f"{source.name}: {printable(place)} and {other} would both be {item.external_id!r}: "
+                "ingest a folder that holds both, or name them in a manifest"
             )
 
 

@@ -20,7 +20,9 @@ def create(
         list[str] | None,
         typer.Option("--field", "-f", help="name=keyword|integer|float|bool|datetime|geo|text"),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="Encoders, as `quiver models list` says.", show_default=False)] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Encoders, as `quiver models list` says.", show_default=False)
+    ] = None,
     read: Annotated[
         list[str] | None,
         typer.Option("--read", help="caption|ocr|transcript: text inside its things that they are found by too."),

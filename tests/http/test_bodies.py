@@ -25,7 +25,8 @@ MOST = 200_000  # bytes
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
-    made = toy_parts(tmp_path / "data", max_bytes=MOST, max_bulk_bytes=MOST, max_pixels=10_000, decode="cage")
+    limits = {"max_bytes": MOST, "max_media_bytes": MOST, "max_bulk_bytes": MOST, "max_pixels": 10_000}
+    made = toy_parts(tmp_path / "data", decode="cage", **limits)
     yield made
     made.close()
 
