@@ -92,7 +92,9 @@ REFUSALS = {
     "like an unknown asset": Refusal(
         ("search", "--like", "nobody"), lambda q, _: q.search("default", like="nobody"), NoSuchAsset, 2, ("nobody",)
     ),
-    "no query": Refusal(("search",), lambda q, _: q.search("default"), BadQuery, 2, ("a text, an image, a sound, an asset",)),
+    "no query": Refusal(
+        ("search",), lambda q, _: q.search("default"), BadQuery, 2, ("a text, an image, a sound, an asset",)
+    ),
     "two queries": Refusal(
         ("search", "red", "--like", "red.txt"),
         lambda q, _: q.search("default", "red", like="red.txt"),

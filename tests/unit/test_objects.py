@@ -39,7 +39,7 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture(params=["memory", "s3"])
-def root(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def root(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty place, as a URL without its last slash."""
     name = f"bucket-{uuid4().hex[:8]}"
     if request.param == "s3":
@@ -53,7 +53,7 @@ def root(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
             monkeypatch.setenv(key, value)
         boto3.client("s3").create_bucket(Bucket=name)
     fsspec.get_filesystem_class(request.param).clear_instance_cache()  # of another endpoint
-    yield f"{request.param}://{name}"
+    return f"{request.param}://{name}"
 
 
 def put(root: str, objects: dict[str, bytes]) -> None:
