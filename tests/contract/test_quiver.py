@@ -12,13 +12,24 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from core.errors import BadField, BadFilter, BadQuery, Conflict, CorruptMedia, NoSuchAsset, NoSuchCollection, NoSuchJob
+from core.errors import (
+    BadField,
+    BadFilter,
+    BadQuery,
+    Conflict,
+    CorruptMedia,
+    NoSpaceFor,
+    NoSuchAsset,
+    NoSuchCollection,
+    NoSuchJob,
+)
 from core.records import Outcome, State
 from core.types import Reading
 from quiver import Progress, Quiver
 from quiver.remote.quiver import RemoteQuiver
 from tests.doubles import toy_parts
 from tests.httpd import key_for, png, serving
+from tests.media import HIGH, LOW, film, sound, tones
 
 Door = Quiver | RemoteQuiver
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -26,7 +37,7 @@ RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 @pytest.fixture(params=["embedded", "http"])
 def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
-    parts = toy_parts(tmp_path / "data")
+    parts = toy_parts(tmp_path / "data", profiles="hearing")
     try:
         if request.param == "embedded":
             yield Quiver(parts)
@@ -115,6 +126,31 @@ def test_searches_of_every_kind_are_answered(door: Door) -> None:
     assert (match.rank, match.text) == (1, "red")
     assert match.span is not None
     assert match.span.unit == "char"
+
+
+def test_sounds_and_films_are_found_by_words_by_sound_and_by_picture(door: Door, tmp_path: Path) -> None:
+    door.create("c", profile="hearing")
+    (tmp_path / "call.mp3").write_bytes(sound("mp3", tones(HIGH, seconds=3.0)))
+    door.add("c", file=film("mp4", seconds=2.0, pitches=(LOW,)), id="film")
+    door.add("c", file=sound("flac", tones(HIGH)), id="whistle")
+    door.wait("c", timeout=30)
+    found = door.search("c", audio=tmp_path / "call.mp3")
+    assert [hit.external_id for hit in found.hits] == ["whistle", "film"]
+    assert names(door, "low", modality=["audio", "video"])[0] == "film"
+    [seen] = [match for match in door.search("c", image=png(GREEN)).hits[0].matches if match.space == "colour"]
+    assert seen.span is not None
+    assert seen.span.unit == "second"
+    assert [seen.span.start, seen.span.end] == pytest.approx([2, 4], abs=0.3)
+    assert door.thumbnail("c", "film")[:2] == b"\xff\xd8"
+    with pytest.raises(NoSpaceFor, match="only pictures and films"):
+        door.thumbnail("c", "whistle")
+    with pytest.raises(BadQuery, match="give a sound"):
+        door.search("c", audio=png(RED))
+    with pytest.raises(CorruptMedia):
+        door.search("c", audio=sound("flac")[:2000])
+    door.create("deaf")
+    with pytest.raises(NoSpaceFor, match="embeds sound"):
+        door.search("deaf", audio=sound("flac"))
 
 
 def test_files_and_manifests_are_ingested(door: Door, tmp_path: Path) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import random
+import re
 import struct
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 
+from core.encoders import registry
 from core.types import Modality
 from quiver import Quiver
 from quiver.reports import IngestReport
-from tests.doubles import toy_parts
+from tests.doubles import hearing, toy_parts
 from tests.heic import heic
+from tests.integration.test_cli import Toy, call, use_toy
 from tests.media import BLUE, FILMS, GREEN, HIGH, RED, SOUNDS, film, sound, tones
 from tests.papers import docx, epub, odt, paragraphs, pdf
 from tests.photos import huge_png, photo, picture, saved, turned
@@ -137,6 +141,13 @@ def bad() -> dict[str, tuple[bytes, frozenset[str]]]:
     return made
 
 
+class Hearing(Toy):
+    """Stands for the entry point of the family `hearing`."""
+
+    def load(self) -> Any:
+        return hearing
+
+
 @pytest.fixture
 def quiver(tmp_path: Path) -> Iterator[Quiver]:
     limits = {"max_seconds": 60, "max_pixels": 1_100_000, "decode_cpu_seconds": 10}
@@ -167,7 +178,9 @@ def test_every_file_ends_indexed_or_failed_for_the_right_reason(quiver: Quiver, 
     assert (again.indexed, failed_again) == (0, failed)  # a verdict is the file's, not the day's
 
 
-def test_what_was_made_of_each_kind_is_found_by_it(quiver: Quiver, tmp_path: Path) -> None:
+def test_what_was_made_of_each_kind_is_found_by_it(
+    quiver: Quiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
     for name in ("film.mp4", "sound.flac", "moving.gif", "note.txt"):
@@ -183,7 +196,15 @@ def test_what_was_made_of_each_kind_is_found_by_it(quiver: Quiver, tmp_path: Pat
     by_sound = quiver.search("c", audio=sound("mp3", tones(HIGH)), modality=["audio", "video"])
     assert by_sound.hits[0].external_id == "sound.flac"
     assert {hit.modality for hit in by_sound.hits} == {Modality.AUDIO, Modality.VIDEO}
+    (tmp_path / "call.mp3").write_bytes(sound("mp3", tones(HIGH)))
+    use_toy(monkeypatch, tmp_path / "data")
+    monkeypatch.setattr(registry, "families", lambda: {"hearing": Hearing()})
+    quiver.close()  # the folder is one process's at a time
+    ran = call(monkeypatch, capsys, "search", "--audio", tmp_path / "call.mp3", "-m", "audio", "-m", "video", "-c", "c")
+    assert ran.status == 0, ran.err
+    assert re.search(r"1 .* audio .* sound\.flac .* 0:00–0:03", ran.out)
     assert quiver.thumbnail("c", "film.mp4")[:2] == b"\xff\xd8"
-    page = quiver.contact_sheet("c", [("green", quiver.search("c", "green"))])
+    page = quiver.contact_sheet("c", [("green", quiver.search("c", "green", modality=["image", "video"]))])
     assert page.count("data:image/jpeg") == 2
+    page = quiver.contact_sheet("c", [("green", quiver.search("c", "green", modality="video"))])
     assert "0:02–0:04" in page

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from uuid import uuid4
 
-from core.types import AssetId, Digest, Modality
-from quiver.sheet import contact_sheet
+import pytest
+
+from core.types import AssetId, Digest, Modality, Span
+from quiver.sheet import contact_sheet, moment
 from retrieval.request import Answer, Hit, Match
 from tests.photos import photo
 
@@ -91,3 +94,22 @@ def test_hits_are_in_order_and_searches_have_sections() -> None:
     tags = Tags(page)
     assert [tag for tag, _ in tags.tags].count("h2") == 2
     assert page.index("1. one") < page.index("2. two") < page.index("second") < page.index("Nothing was found")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "said"), [(0, 4.9, "0:00–0:04"), (59.9, 61, "0:59–1:01"), (3723, 3725.5, "1:02:03–1:02:05")]
+)
+def test_a_film_is_shown_with_the_moment_that_was_found(start: float, end: float, said: str) -> None:
+    film = hit(Modality.VIDEO, "f.mp4")
+    late = replace(film.matches[0], rank=2, span=Span(900, 901, "second"))
+    film = replace(film, matches=(late, replace(film.matches[0], span=Span(start, end, "second"))))
+    page = contact_sheet("t", [("q", answer(film))], lambda _: photo("JPEG"))
+    assert f"{said} · score" in page
+    assert moment(film) == said
+    assert moment(hit(Modality.TEXT, "t.txt", "words")) == ""
+
+
+def test_a_film_without_pictures_is_named_all_the_same() -> None:
+    page = contact_sheet("t", [("q", answer(hit(Modality.VIDEO, "radio.mp4")))], lambda _: None)
+    assert "radio.mp4" in page
+    assert "<img" not in page
