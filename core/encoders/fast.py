@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from core.encoders import vino
 from core.encoders.fused import tower
 from core.encoders.gpu import Fitting
 from core.encoders.machine import Machine, machine
@@ -43,7 +44,7 @@ def fastest(towers: Towers, made: Callable[[Any], Towers], probe: Probe, here: M
     changed = cache(lambda how: made(how(copy.deepcopy(towers.model))))
     for name, given in probe.items():
         expected = getattr(towers, name)(*given)
-        for said, make in ways(name, towers, changed, here):
+        for said, make in ways(name, given, towers, changed, here):
             try:
                 faster = make()
                 if faster is None:
@@ -64,7 +65,9 @@ def fastest(towers: Towers, made: Callable[[Any], Towers], probe: Probe, here: M
     return replace(towers, model=towers.model if left else None, how=how, **found)
 
 
-def ways(name: str, towers: Towers, changed: Callable[[Change], Towers], here: Machine) -> Iterator[Way]:
+def ways(
+    name: str, given: tuple[Any, ...], towers: Towers, changed: Callable[[Change], Towers], here: Machine
+) -> Iterator[Way]:
     """How a tower could be made faster, best first. `changed` gives the towers of a copy of the model."""
     import torch
 
@@ -77,6 +80,8 @@ def ways(name: str, towers: Towers, changed: Callable[[Change], Towers], here: M
             yield f"{precision} on the GPU", partial(fitting, methodcaller("to", "cuda", dtype))
             continue
         yield f"fused, {precision}", partial(tower, name, towers, dtype)
+        if name == "sounds" and precision != "float16" and vino.installed():
+            yield f"OpenVINO, {precision}", partial(vino.sounds, towers.model, given[0], precision)
         if dtype is torch.bfloat16:
             yield f"packed, {precision}", lambda: getattr(changed(packed), name)
 

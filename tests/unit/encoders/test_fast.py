@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 
-from core.encoders import fast, fused, loading, models, packed
+from core.encoders import fast, fused, loading, models, packed, vino
 from core.encoders.machine import Machine, multiplies_halves
 from core.encoders.resizing import resized
 from tests.checkpoints import ALL, encoder
@@ -27,6 +27,7 @@ UNFUSED = {"mpnet", "modernbert"}
 def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, exact: None) -> str:
     monkeypatch.setattr(fast, "machine", lambda: Machine("cpu", (request.param,)))
     monkeypatch.setattr(models, "resized", resized)
+    monkeypatch.setattr(vino, "installed", lambda: False)  # `test_vino` looks at it
     return str(request.param)
 
 
