@@ -69,10 +69,11 @@ class Tools:
         modality: Modality | None = None,
         limit: int = 10,
     ) -> dict[str, Any]:
-        """Find texts and pictures by meaning, best first.
+        """Find texts, pictures, sounds and films by meaning, best first.
 
         query: what to look for, in words. where: a filter over the collection's declared fields, for example
-        price < 20 and kind = "photo". modality: text, image, audio or video, to find only those. limit: at most so many, up to 1000.
+        price < 20 and kind = "photo". modality: text, image, audio or video, to find only those. limit: at
+        most so many, up to 1000.
         """
         answer = self._door.search(collection, query, where=where, modality=modality, limit=limit)
         return {"hits": [self._found(collection, hit) for hit in answer.hits]}
