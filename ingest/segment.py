@@ -58,38 +58,53 @@ def windows(
     """
     if not 0 <= overlap < most:
         raise ValueError(f"overlap {overlap} must be at least 0 and less than {most}, the most of a window")
-    marks: Sequence[int] = range(len(text)) if spans is None else _marks(spans, len(text))
+    begins, ends = (range(len(text)), range(1, len(text) + 1)) if spans is None else _tokens(spans, len(text))
     out: list[tuple[int, int]] = []
-    start = 0
+    start = before = 0
     while start < len(text):
-        end = _end(text, marks, start, most, overlap, breaks)
+        first = bisect_right(ends, start)  # the first token of which some lies at or behind the start
+        end = _end(text, begins[first : first + most + 1], start, most, overlap, breaks)
+        if end <= before:  # the overlap alone is too much: a character there has many tokens
+            start = before
+            continue
+        before = end
         if not text[start:end].isspace():
             out.append((start, end))
         if end == len(text):
             break
-        start = _start(text, marks, start, end, overlap, breaks)
+        behind = bisect_left(begins, end)  # the first token that is not in the window
+        start = _start(text, begins[max(0, behind - overlap) : behind + 1], start, end, overlap, breaks)
     return out
 
 
-def _marks(spans: Sequence[tuple[int, int]], length: int) -> list[int]:
-    """Where tokens begin, in order; besides, every STRETCH characters where none does. BERT's tokenizer makes one token
-    of a word of any length that it does not know, and of white space it makes nothing."""
-    out: list[int] = []
-    last = -STRETCH
-    for start in [*(start for start, end in spans if start < end and start < length), length]:
-        out.extend(range(last + STRETCH, start, STRETCH))
-        last = max(start, last)
-        out.append(last)
-    return out[:-1]
+def _tokens(spans: Sequence[tuple[int, int]], length: int) -> tuple[list[int], list[int]]:
+    """Where tokens begin and where they end, neither ever falling. What is longer than STRETCH, a token or a gap, is
+    several: BERT's tokenizer makes one token of a word of any length that it does not know, and none of white space."""
+    begins: list[int] = []
+    ends: list[int] = []
+    reach = 0  # where the last token ends
+    for start, end in [*spans, (length, length)]:
+        while start - reach > STRETCH:  # nothing is here
+            begins.append(reach)
+            ends.append(reach := reach + STRETCH)
+        start = max(start, begins[-1] if begins else 0)
+        while end - start > STRETCH:
+            begins.append(start)
+            ends.append(start := start + STRETCH)
+            reach = start
+        if end > start:
+            begins.append(start)
+            ends.append(reach := max(reach, end))
+    return begins, ends
 
 
-def _end(text: str, marks: Sequence[int], start: int, most: int, overlap: int, breaks: Breaks) -> int:
-    """The last of the best breaks in the second half of the window, and far enough for the next one to get on."""
-    first = _token_at(marks, start)
-    if len(marks) - first <= most:
+def _end(text: str, tokens: Sequence[int], start: int, most: int, overlap: int, breaks: Breaks) -> int:
+    """The last of the best breaks in the second half of the window, and far enough for the next one to get on. `tokens`
+    begin there: those that the window may hold, and one more."""
+    if len(tokens) <= most:
         return len(text)
-    low = max(marks[first + max(most // 2, overlap + 1)], start + 1)
-    high = max(marks[first + most], start + 1)
+    low = max(tokens[max(most // 2, overlap + 1)], start + 1)
+    high = max(tokens[most], start + 1)
     for pattern in breaks:
         ends = [found.end() for found in pattern.finditer(text, low - 1, high)]
         if ends:
@@ -97,19 +112,14 @@ def _end(text: str, marks: Sequence[int], start: int, most: int, overlap: int, b
     return high
 
 
-def _start(text: str, marks: Sequence[int], start: int, end: int, overlap: int, breaks: Breaks) -> int:
-    """The first of the best breaks in the first half of the overlap."""
-    behind = min(bisect_left(marks, end), len(marks) - 1)  # the first token that is not in the window
-    if not overlap or marks[behind - overlap] <= start:
+def _start(text: str, tokens: Sequence[int], start: int, end: int, overlap: int, breaks: Breaks) -> int:
+    """The first of the best breaks in the first half of the overlap. `tokens` begin there: those of the overlap, and
+    one more."""
+    if not overlap or tokens[0] <= start:
         return end
-    low, high = marks[behind - overlap], min(marks[behind - (overlap + 1) // 2], end)
+    low, high = tokens[0], min(tokens[overlap // 2], end)
     for pattern in breaks:
         found = pattern.search(text, low - 1, high)
         if found:
             return found.end()
     return low
-
-
-def _token_at(marks: Sequence[int], at: int) -> int:
-    """The first token of which some lies at or behind this character."""
-    return bisect_left(marks, marks[bisect_right(marks, at) - 1])

@@ -23,10 +23,11 @@ from core.spaces import EmbeddingSpace, Sparse
 from core.types import Asset, AssetId, Piece, Segment
 from workers.decoding import decode, limits_of, wants_of
 from workers.identity import me
-from workers.reading import Course, complete, course_of
+from workers.reading import Beat, complete, course_of
 
 BACKOFF = timedelta(seconds=5)  # doubled with every attempt
 BACKOFF_CAP = timedelta(minutes=10)
+RENEWALS = 4  # of a lease, while it lasts
 
 Prepared = list[tuple[Claim, Sequence[Segment]]]
 
@@ -75,9 +76,10 @@ def index_batch(parts: Parts, collection: str, ids: Sequence[AssetId]) -> Tally:
         claims = [claim for claim in claims if claim.attempt == 1]
     else:
         suspects = []
+    beat = _renewing(parts, claims)
     try:
         for some in by_bytes(claims, parts.settings.batch_bytes):
-            tally += _index(parts, kept, some)
+            tally += _index(parts, kept, some, beat)
     except BaseException:
         # Down, stopped or interrupted: whatever it was, the assets are not to blame.
         with suppress(CatalogueDown):  # then the leases run out by themselves
@@ -106,21 +108,21 @@ def by_bytes(claims: Sequence[Claim], most: int) -> Iterator[list[Claim]]:
         yield run
 
 
-def _index(parts: Parts, collection: Collection, claims: Sequence[Claim]) -> Tally:
+def _index(parts: Parts, collection: Collection, claims: Sequence[Claim], beat: Beat) -> Tally:
     tally = Tally()
-    prepared, long = _prepare(parts, collection, claims, tally)
+    prepared, long = _prepare(parts, collection, claims, tally, beat)
     for index in parts.catalogue.indexes(collection.name):
         prepared = _write(parts, collection, index, prepared, tally)
     with tally.timed("commit"):
         parts.catalogue.finish([claim for claim, _ in prepared])
     tally.indexed += len(prepared)
     for claim in long:
-        _index_long(parts, collection, claim, tally)
+        _index_long(parts, collection, claim, tally, beat)
     return tally
 
 
 def _prepare(
-    parts: Parts, collection: Collection, claims: Sequence[Claim], tally: Tally
+    parts: Parts, collection: Collection, claims: Sequence[Claim], tally: Tally, beat: Beat
 ) -> tuple[Prepared, list[Claim]]:
     """The segments of each, and those that come in several pieces, of which none is held."""
     out: Prepared = []
@@ -130,7 +132,9 @@ def _prepare(
             with _pieces(parts, collection, claim, tally) as pieces:
                 piece = next(pieces)
             if piece.last:
-                out.append((claim, piece.segments))
+                course = course_of(parts, collection, claim.asset, limits_of(parts), beat)
+                with tally.timed("read"):
+                    out.append((claim, complete(course, piece).segments))
             else:
                 long.append(claim)
         except (Refused, Defect) as fault:
@@ -156,14 +160,21 @@ def _pieces(
             fresh=fresh,
         )
         with closing(made):
-            yield _completed(course_of(parts, collection, asset, limits_of(parts)), _timed(made, tally), tally)
+            yield _timed(made, tally)
 
 
-def _completed(course: Course, pieces: Iterator[Piece], tally: Tally) -> Iterator[Piece]:
-    for piece in pieces:
-        with tally.timed("read"):
-            done = complete(course, piece)
-        yield done
+def _renewing(parts: Parts, claims: Sequence[Claim]) -> Beat:
+    """Renews the leases when a good part of them is over: reading may take long, and is no worker's death."""
+    lease = parts.settings.lease
+    due = perf_counter() + lease.total_seconds() / RENEWALS
+
+    def beat() -> None:
+        nonlocal due
+        if perf_counter() >= due:
+            parts.catalogue.renew(claims, lease)
+            due = perf_counter() + lease.total_seconds() / RENEWALS
+
+    return beat
 
 
 def _timed(pieces: Iterator[Piece], tally: Tally) -> Iterator[Piece]:
@@ -175,13 +186,16 @@ def _timed(pieces: Iterator[Piece], tally: Tally) -> Iterator[Piece]:
         yield piece
 
 
-def _index_long(parts: Parts, collection: Collection, claim: Claim, tally: Tally) -> None:
+def _index_long(parts: Parts, collection: Collection, claim: Claim, tally: Tally, beat: Beat) -> None:
     """An asset of many pieces: each is encoded and written before the next is decoded, and the lease renewed."""
     indexes = parts.catalogue.indexes(collection.name)
     counts = dict.fromkeys((index.id for index in indexes), 0)
     try:
         with _pieces(parts, collection, claim, tally, fresh=True) as pieces:
-            for piece in pieces:
+            course = course_of(parts, collection, claim.asset, limits_of(parts), beat)
+            for decoded in pieces:
+                with tally.timed("read"):
+                    piece = complete(course, decoded)
                 for index in indexes:
                     encoders = _encoders(parts, collection, index)
                     with tally.timed("encode"):

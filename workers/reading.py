@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import accumulate, chain
+from operator import or_
 
 import numpy as np
 
@@ -18,17 +20,21 @@ from core.ports import Encoder, Tokens
 from core.reader import Phrase, Reader
 from core.records import Collection
 from core.runtime.wiring import Parts
-from core.types import Asset, Audio, Modality, Piece, Reading, Segment, Span, Text
+from core.types import Asset, Audio, Image, Modality, Piece, Reading, Segment, Span, Text
+from ingest.decode.image import reduced
 from ingest.language import language_of
 from ingest.limits import Limits
 from ingest.segment import CODE, OVERLAP, PROSE, WIDTH, Breaks, windows
 
 MOST = 512  # tokens of a window, whatever an encoder reads: one vector says little of more
 SHARE = OVERLAP / WIDTH  # of a window that the next one says again
-SPARE = 32  # one token in so many is kept free: a window alone may have more of them than as a part of its text
+SPARE = 32  # one token, and one in so many, is kept free: a window alone may have more than as a part of its text
 SLAB = 100_000  # characters that a tokenizer is given at once
 SPOKEN = "text/x-"  # media types of source code begin so, and are in no language that people speak
+TOGETHER = 120.0  # seconds of sound that are read at once, about
 NEAR = 0.05  # seconds between two sounds that still follow each other
+
+Beat = Callable[[], None]  # called between two contents that are read: a reader takes seconds a picture
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,15 +45,24 @@ class Course:
     reads: frozenset[Reading]
     readers: Sequence[Reader]
     tokens: Tokens | None
+    side: int  # of the pictures that encoders want, see `Wants.pixels`
     limits: Limits
+    beat: Beat = lambda: None
     made: Counter[Reading | None] = field(default_factory=Counter)
 
 
-def course_of(parts: Parts, collection: Collection, asset: Asset, limits: Limits) -> Course:
+def course_of(parts: Parts, collection: Collection, asset: Asset, limits: Limits, beat: Beat = lambda: None) -> Course:
     """The course of an asset. Raises MissingExtra, Misconfigured, BadModel when its collection reads what cannot be."""
     encoders = parts.encoders.of_profile(collection.profile)
-    readers = parts.readers.of(collection.reads)
-    return Course(asset=asset, reads=collection.reads, readers=readers, tokens=tokens_of(encoders), limits=limits)
+    return Course(
+        asset=asset,
+        reads=collection.reads,
+        readers=parts.readers.of(collection.reads),
+        tokens=tokens_of(encoders),
+        side=reduce(or_, (encoder.wants for encoder in encoders)).pixels,
+        limits=limits,
+        beat=beat,
+    )
 
 
 def tokens_of(encoders: Sequence[Encoder]) -> Tokens | None:
@@ -71,13 +86,16 @@ def complete(course: Course, piece: Piece) -> Piece:
 
 
 def cut(course: Course, segments: Sequence[Segment]) -> Iterator[Segment]:
-    """The segments, a text as its windows; without the pictures of a document's pages, which are there to be read."""
+    """The segments, a text as its windows, a picture no larger than encoders want it: batches are held. Without the
+    pictures of a document's pages, which are there to be read."""
     for segment in segments:
         if isinstance(segment.content, Text):
             base = segment.span.start if segment.span is not None else 0
             for start, end, text in _cut(course, segment.content.value):
                 yield replace(segment, content=text, span=Span(base + start, base + end, "char"))
         elif course.asset.modality is not Modality.TEXT:
+            if isinstance(segment.content, Image):
+                segment = replace(segment, content=reduced(segment.content, course.side))
             yield segment
 
 
@@ -99,6 +117,7 @@ def read(course: Course, segments: Sequence[Segment]) -> Iterator[Segment]:
         before = ""
         seen = [one for one in segments if one.content.modality in reader.wants.contents]
         for segment in _joined(seen):
+            course.beat()
             lines = reader.read(segment.content)
             text = "\n".join(line for line, _ in lines)
             if text != before:
@@ -123,7 +142,7 @@ def _joined(segments: Sequence[Segment]) -> Iterator[Segment]:
     """The segments, but sounds that follow each other or overlap as one: encoders hear less at once than readers."""
     run: list[Segment] = []
     for segment in segments:
-        if run and not _follows(run[-1], segment):
+        if run and not (_follows(run[-1], segment) and _begin(segment) - _begin(run[0]) < TOGETHER):
             yield _whole(run)
             run = []
         run.append(segment)
@@ -173,7 +192,7 @@ def spans_of(text: str, tokens: Tokens | None, breaks: Breaks = PROSE) -> list[t
     """The windows of a text: of as many tokens as are read, or of characters when nobody says what a token is."""
     if tokens is None:
         return windows(text, breaks=breaks)
-    most = max(1, min(MOST, tokens.most - tokens.most // SPARE))
+    most = max(1, min(MOST, tokens.most - 1 - tokens.most // SPARE))
     return windows(text, spans=_tokens(text, tokens), most=most, overlap=int(most * SHARE), breaks=breaks)
 
 

@@ -138,6 +138,12 @@ def _image(rgb: PIL.Image.Image, turn: PIL.Image.Transpose | None) -> Image:
     return Image(np.array(turned))  # a copy: what Pillow lends cannot be written to
 
 
+def reduced(image: Image, side: int) -> Image:
+    """As if it had been decoded with that `side`: of a picture that somebody wanted larger, and is done with."""
+    small = _reduced(PIL.Image.fromarray(image.pixels), side)
+    return image if small.size == image.pixels.shape[1::-1] else Image(np.array(small))
+
+
 def check_size(picture: PIL.Image.Image, limits: Limits) -> None:
     """Raises CorruptMedia for a picture without pixels, TooLarge for one with too many."""
     width, height = picture.size
