@@ -57,7 +57,6 @@ class Encoder(Embeds, Protocol):
 
     def encode(self, contents: Sequence[Content]) -> Vectors:
         """Row i belongs to contents[i] and depends on it alone; finite; unit rows when cosine.
-
         f32 (n, dim), or n sparse vectors when the space is sparse. Every content is of a modality of the space.
         Weights load on the first call. Safe to call from several threads.
         """
@@ -212,9 +211,8 @@ class Catalogue(Desk, Protocol):
         ...
 
     def sign(self, index: Index, written: Mapping[Claim, int]) -> dict[AssetId, int | None]:
-        """Write receipts for claims whose lease and generation still hold, with how many points each has. For the
-        others: the generation below which their points are to be forgotten (None: all, the asset is gone), as
-        `VectorStore.forget` takes it."""
+        """Write receipts for claims whose lease and generation still hold, with how many points each has. Of the
+        others: what `VectorStore.forget` is to be told (None: all, the asset is gone)."""
         ...
 
     def finish(self, claims: Sequence[Claim]) -> None:
@@ -304,6 +302,10 @@ class Catalogue(Desk, Protocol):
 
     def standings(self, index: Index, ids: Sequence[AssetId]) -> list[Standing]:
         """Those of these assets that have a row, removed ones included."""
+        ...
+
+    def twins(self, index: Index, tenant: Tenant, digests: Sequence[Digest]) -> dict[Digest, AssetId]:
+        """Assets of this tenant with these bytes whose present generation has a receipt; one for each digest."""
         ...
 
     def signed(

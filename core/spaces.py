@@ -88,3 +88,9 @@ class Sparse:
 Dense = NDArray[np.float32]  # (n, dim) for a batch, (dim,) for one
 Vectors = Dense | Sequence[Sparse]  # a batch; row i belongs to content i
 Vector = Dense | Sparse  # one
+
+
+def batched(vectors: Sequence[Vector]) -> Vectors:
+    """One batch of the vectors of one space."""
+    sparse = [vector for vector in vectors if isinstance(vector, Sparse)]
+    return sparse if sparse else np.stack([vector for vector in vectors if not isinstance(vector, Sparse)])

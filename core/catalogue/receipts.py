@@ -10,7 +10,7 @@ from core.catalogue import rows
 from core.catalogue.engine import now
 from core.catalogue.tables import assets, receipts
 from core.records import Index, Standing
-from core.types import AssetId, Tenant
+from core.types import AssetId, Digest, Tenant
 
 
 def standings(conn: Connection, index: Index, ids: Sequence[AssetId]) -> list[Standing]:
@@ -38,6 +38,23 @@ def standings(conn: Connection, index: Index, ids: Sequence[AssetId]) -> list[St
             )
             for row in conn.execute(query)
         ]
+    return out
+
+
+def twins(conn: Connection, index: Index, tenant: Tenant, digests: Sequence[Digest]) -> dict[Digest, AssetId]:
+    """Port: `Catalogue.twins`."""
+    signed_now = and_(receipts.c.asset_id == assets.c.id, receipts.c.generation == assets.c.generation)
+    query = select(assets.c.digest, assets.c.id).join(receipts, signed_now)
+    out: dict[Digest, AssetId] = {}
+    for chunk in rows.chunks(sorted(set(digests)), 500):
+        found = query.where(
+            receipts.c.index_id == index.id,
+            assets.c.tenant == tenant,
+            assets.c.collection == index.collection,
+            assets.c.removed_at.is_(None),
+            assets.c.digest.in_(chunk),
+        )
+        out |= {Digest(row.digest): AssetId(row.id) for row in conn.execute(found.order_by(assets.c.id.desc()))}
     return out
 
 

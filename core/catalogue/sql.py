@@ -240,6 +240,11 @@ class SqlCatalogue(SqlDesk):
         with reading(self.engine) as conn:
             return receipts.standings(conn, index, ids)
 
+    def twins(self, index: Index, tenant: Tenant, digests: Sequence[Digest]) -> dict[Digest, AssetId]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return receipts.twins(conn, index, tenant, digests)
+
     def signed(
         self, index: Index, *, after: AssetId | None = None, limit: int = 1000, tenant: Tenant | None = None
     ) -> list[tuple[AssetId, int, int]]:

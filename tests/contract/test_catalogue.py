@@ -168,3 +168,17 @@ def test_seconds_of_stages_add_up_over_whoever_tells_them(catalogue: SqlCatalogu
         list(pool.map(lambda _: catalogue.spend("c", {"encode": 2.0, "decode": 0.5}, 2), range(20)))
     catalogue.spend("c", {"upsert": 3.0}, 3)
     assert catalogue.spent("c") == {"decode": 0.25, "encode": 1.0, "upsert": 1.0}
+
+
+def test_twins_are_signed_assets_of_one_tenant_with_the_same_bytes(catalogue: SqlCatalogue) -> None:
+    [mine, other] = add(catalogue, draft("a", "x"), draft("b", "y"))
+    add(catalogue, draft("a", "z"), tenant=OTHER)
+    [index] = catalogue.indexes("c")
+    digests = [Digest(letter * 64) for letter in "xyzw"]
+    assert catalogue.twins(index, ME, digests) == {}, "nothing is signed for"
+    index_all(catalogue)
+    assert catalogue.twins(index, ME, [*digests, *digests]) == {digests[0]: mine, digests[1]: other}
+    assert catalogue.twins(index_named("none", IndexState.BUILDING), ME, digests) == {}
+    catalogue.register(ME, "c", [draft("a", "x", kind="changed")])
+    catalogue.remove(ME, "c", [other])
+    assert catalogue.twins(index, ME, digests) == {}
