@@ -172,8 +172,8 @@ class Ingesting(Taking):
         is waited for, and what is down is tried again: `on_fault` is told. Raises NoSuchPath, BadQuery and what is
         Misconfigured.
         """
-        ingest = partial(self.ingest, collection=collection, settling=True, **how)
-        watching(ingest, folders, on_report, on_fault, stopping or Event())
+        ingest = partial(self.ingest, collection=collection)
+        watching(ingest, folders, on_report, on_fault, stopping or Event(), how)
 
     @property
     def _hands_on(self) -> bool:

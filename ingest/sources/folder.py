@@ -63,16 +63,18 @@ def is_young(path: Path) -> bool:
         return False
 
 
+def one(path: Path, *, sidecars: bool = False) -> Iterator[Found | Refused]:
+    """The file of that path; with `sidecars`, those beside it come with it."""
+    yield Found(external_id(path.name), path, {}, _of_file(path) if sidecars else ())
+
+
 def walk(root: Path, *, pick: Pick = EVERYTHING, sidecars: bool = False) -> Iterator[Found | Refused]:
-    """The file of that path, or every file below it, sorted by external id, a folder listed when it is reached.
+    """Every file below a folder, sorted by external id, each folder listed when it is reached.
 
     Hidden files and folders are skipped unless given by name, and a link to a folder that holds it is not followed.
     A folder that cannot be listed is a fault in its place, and so is the second of two names that would be one id.
     With `sidecars`, those of a file come with it instead of by themselves.
     """
-    if not root.is_dir():
-        yield Found(external_id(root.name), root, {}, _of_file(root) if sidecars else ())
-        return
     levels = [_entries(root, "", frozenset(), pick, sidecars)]  # not recursive: a tree may be deeper than the stack
     while levels:
         step = next(levels[-1], None)

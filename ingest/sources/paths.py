@@ -15,7 +15,7 @@ from core.errors import BadQuery, Conflict, Refused
 from core.fields import Fields
 from ingest.files import opened, printable, reading
 from ingest.limits import Limits
-from ingest.sources.folder import Found, require, walk
+from ingest.sources.folder import Found, one, require, walk
 from ingest.sources.manifest import FORMS, Item, read_manifest, read_rows
 from ingest.sources.objects import WEB, Objects
 from ingest.sources.parquet import parquet_count
@@ -119,7 +119,7 @@ def _path(path: Path, how: How) -> Source:
     if path.suffix.lower() in FORMS:
         rows = partial(_guarded, printable(path.name), partial(read_manifest, path, how.fields))
         return Source(name, rows, partial(_counted, path))
-    return Source(name, partial(walk, path, sidecars=how.sidecars), lambda: 1)
+    return Source(name, partial(one, path, sidecars=how.sidecars), lambda: 1)
 
 
 def _urls(url: str, how: How) -> Iterator[Source]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -10,6 +10,7 @@ from time import monotonic
 from watchfiles import Change, watch
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
+from core.errors import Misconfigured
 from ingest.sources.folder import SETTLED
 
 REST = SETTLED + 0.1  # seconds without a change after which a burst is over: its files then count as settled
@@ -18,7 +19,10 @@ AGAIN = 300.0  # seconds after which all is looked at anyway: an event may be lo
 
 
 class Watch:
-    """Changes in folders. A folder that is away is waited for, and one that comes back is a change."""
+    """Changes in folders. A folder that is away is waited for, and one that comes back is a change.
+
+    Raises Misconfigured when the system watches no more.
+    """
 
     def __init__(self, folders: Sequence[Path], stopping: Event) -> None:
         self._folders, self._stopping = folders, stopping
@@ -37,7 +41,7 @@ class Watch:
             if not known:
                 self._stopping.wait(1.0)
                 continue
-            for quiet in self._ticks(list(known)):
+            for quiet in self._ticks(known):
                 if self._due(quiet):
                     self._changed, self._looked = 0.0, monotonic()
                     yield
@@ -51,12 +55,14 @@ class Watch:
             return True
         return bool(self._changed) and (quiet or now - self._changed >= LONGEST)
 
-    def _ticks(self, folders: Sequence[Path]) -> Iterator[bool]:
-        """Whether nothing changed for REST, after each time and after each change."""
-        yield bool(self._changed)
+    def _ticks(self, known: Mapping[Path, tuple[int, int]]) -> Iterator[bool]:
+        """Whether nothing changed for REST, after each time and after each change.
+
+        The first comes when the system watches already: so nothing changes unseen while all is looked at first.
+        """
         try:
             for found in watch(
-                *folders,
+                *known,
                 watch_filter=self._counts,
                 stop_event=self._stopping,
                 rust_timeout=int(REST * 1000),
@@ -66,8 +72,13 @@ class Watch:
                 if found:
                     self.again()
                 yield not found
-        except (OSError, WatchfilesRustInternalError):  # a folder went away meanwhile
-            self.again()
+        except (OSError, WatchfilesRustInternalError) as exc:
+            if self._there() == known:
+                raise Misconfigured(
+                    f"these folders cannot be watched ({exc}): raise fs.inotify.max_user_watches, or set "
+                    "WATCHFILES_FORCE_POLLING=true"
+                ) from exc
+            self.again()  # a folder went away meanwhile
             self._stopping.wait(1.0)
 
     def _counts(self, _: Change, path: str) -> bool:

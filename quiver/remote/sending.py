@@ -114,8 +114,8 @@ class Sending(Handing):
         **how: Any,
     ) -> None:
         """As `Quiver.watch`."""
-        ingest = partial(self.ingest, collection=collection, settling=True, **how)
-        watching(ingest, folders, on_report, on_fault, stopping or Event())
+        ingest = partial(self.ingest, collection=collection)
+        watching(ingest, folders, on_report, on_fault, stopping or Event(), how)
 
     def _take(
         self,

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import BadMetadata, CorruptMedia, NoSuchPath, Refused
 from ingest.limits import Limits
-from ingest.sources.folder import Found, walk
+from ingest.sources.folder import Found, one, walk
 from ingest.sources.sidecar import MOST, described, paired, with_sidecars
 
 LIMITS = Limits()
@@ -36,9 +36,9 @@ def files(folder, **said: str):
 
 def known(folder):
     return {
-        one.external_id: dict(with_sidecars(one.metadata, one.sidecars, LIMITS))
-        for one in walk(folder, sidecars=True)
-        if isinstance(one, Found)
+        each.external_id: dict(with_sidecars(each.metadata, each.sidecars, LIMITS))
+        for each in walk(folder, sidecars=True)
+        if isinstance(each, Found)
     }
 
 
@@ -56,7 +56,7 @@ def test_a_sidecar_is_named_after_its_asset_or_after_the_whole_file(tmp_path):
 def test_a_text_with_nothing_to_stand_beside_is_an_asset_itself(tmp_path):
     files(tmp_path, letter_txt="dear", photo_jpg="x", photograph_txt="not of photo.jpg", data_json="{}")
     assert known(tmp_path) == {"data.json": {}, "letter.txt": {}, "photo.jpg": {}, "photograph.txt": {}}
-    assert [one.external_id for one in walk(tmp_path) if isinstance(one, Found)] == [
+    assert [each.external_id for each in walk(tmp_path) if isinstance(each, Found)] == [
         "data.json",
         "letter.txt",
         "photo.jpg",
@@ -66,7 +66,7 @@ def test_a_text_with_nothing_to_stand_beside_is_an_asset_itself(tmp_path):
 
 def test_without_being_asked_for_a_sidecar_is_a_file_like_others(tmp_path):
     files(tmp_path, photo_jpg="x", photo_txt="a cat")
-    assert [(one.external_id, one.sidecars) for one in walk(tmp_path) if isinstance(one, Found)] == [
+    assert [(each.external_id, each.sidecars) for each in walk(tmp_path) if isinstance(each, Found)] == [
         ("photo.jpg", ()),
         ("photo.txt", ()),
     ]
@@ -74,8 +74,8 @@ def test_without_being_asked_for_a_sidecar_is_a_file_like_others(tmp_path):
 
 def test_a_file_given_by_name_has_its_sidecars_too(tmp_path):
     files(tmp_path, photo_jpg="x", photo_txt="a cat", photo_jpg_json='{"n": 1}', letter_txt="dear")
-    [photo] = walk(tmp_path / "photo.jpg", sidecars=True)
-    [letter] = walk(tmp_path / "letter.txt", sidecars=True)
+    [photo] = one(tmp_path / "photo.jpg", sidecars=True)
+    [letter] = one(tmp_path / "letter.txt", sidecars=True)
     assert isinstance(photo, Found)
     assert isinstance(letter, Found)
     assert with_sidecars({}, photo.sidecars, LIMITS) == {"n": 1, "caption": "a cat"}
@@ -84,7 +84,7 @@ def test_a_file_given_by_name_has_its_sidecars_too(tmp_path):
 
 def test_what_is_known_of_an_asset_stays(tmp_path):
     files(tmp_path, photo_jpg="x", photo_txt="a cat")
-    [photo] = walk(tmp_path / "photo.jpg", sidecars=True)
+    [photo] = one(tmp_path / "photo.jpg", sidecars=True)
     assert isinstance(photo, Found)
     assert with_sidecars({"caption": "mine"}, photo.sidecars, LIMITS) == {"caption": "mine"}
 
@@ -110,7 +110,7 @@ def test_a_sidecar_that_cannot_be_read_is_a_fault(name, data, fault, says):
 
 def test_a_fault_names_the_sidecar_even_when_it_is_gone(tmp_path):
     files(tmp_path, photo_jpg="x", photo_json="{")
-    [photo] = walk(tmp_path / "photo.jpg", sidecars=True)
+    [photo] = one(tmp_path / "photo.jpg", sidecars=True)
     assert isinstance(photo, Found)
     with pytest.raises(BadMetadata, match=r"its sidecar photo\.json: not JSON"):
         with_sidecars({}, photo.sidecars, LIMITS)

@@ -133,6 +133,13 @@ def test_a_folder_that_cannot_be_listed_is_a_fault_and_stops_no_other(tree, monk
     assert "tree/a/b: cannot be listed (Permission denied)" in str(faults(tree)[0])
 
 
+def test_a_folder_that_goes_away_before_it_is_listed_is_a_fault_and_no_file(tree):
+    walking = items([tree])
+    tree.rename(tree.with_name("away"))
+    [fault] = walking
+    assert isinstance(fault, NoSuchPath)
+
+
 def test_an_entry_that_may_not_be_looked_at_is_found_so_that_its_draft_says_why(tree, monkeypatch):
     class Hidden:
         name = "locked"
