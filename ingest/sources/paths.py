@@ -156,7 +156,10 @@ def _points(url: str, how: How) -> Source:
     if how.payloads is None:
         raise BadQuery("another Qdrant collection is read where its client is: by `quiver ingest` or `Quiver.open`")
     payloads = how.payloads(*address(url))
-    return Source(url_id(url), partial(read_points, payloads, url_id(url), how.columns), lambda: len(payloads))
+    name = url_id(url)
+    return Source(
+        name, partial(_guarded, name, partial(read_points, payloads, name, how.columns)), lambda: len(payloads)
+    )
 
 
 def _single(url: str) -> bool:
