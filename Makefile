@@ -25,6 +25,8 @@ lint: $(STAMP) ## style, types, architecture
 
 bench: $(STAMP) ## figures of docs/benchmarks.md
 	$(RUN) -m benchmarks.pipeline
+	$(RUN) -m benchmarks.texts
+	$(RUN) -m benchmarks.fidelity
 	$(RUN) -m benchmarks.search
 	$(RUN) -m benchmarks.worker
 	$(RUN) -m benchmarks.http

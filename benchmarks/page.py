@@ -106,6 +106,44 @@ again as soon as they were answered, for {steady["seconds"]} s: 80 % searches, a
 """ + table(rows)
 
 
+def texts(said: dict[str, Any]) -> str:
+    """Batches by length."""
+    median, cosine = said["median"], said["least_cosine"]
+    rows: dict[str, object] = {}
+    for name, tokens in said["padded"].items():
+        times = f", {median[f'{name}, times']:.2f} times as many" if f"{name}, times" in median else ""
+        rows[name] = f"{median[name]:.1f} texts/s{times}; {tokens:,} tokens with padding"
+    return f"""
+## Texts in batches of like lengths
+
+`python -m benchmarks.texts`: {said["texts"]} texts of log-normal lengths, {said["tokens"]:,} tokens, through
+all-MiniLM-L6-v2 ({said["how"]}) on one thread, {len(said["rounds"])} rounds. By length: shortest first, as many as keep
+a batch within 2,048 tokens; of 32, as a lane is given texts, or of all. The rows are the same, cosine {cosine:.5f} at
+least.
+
+""" + table(rows | {"cores that others used meanwhile": f"{median['cores_of_others']:.2f}"})
+
+
+def fidelity(said: dict[str, Any]) -> str:
+    """Fast paths beside the reference."""
+    head = (
+        "| model | computed | least cosine | mean | without the common mean | nearest 10 kept |\n" + "|---" * 6 + "|\n"
+    )
+    lines = [
+        f"| {row['model']} | {row['way']} | {row['cos_min']:.5f} | {row['cos_mean']:.5f} "
+        f"| {row['cos_without_mean']:.5f} | {row['kept']:.3f} |\n"
+        for row in said["rows"]
+    ]
+    return f"""
+## Fast paths beside the reference
+
+`python -m benchmarks.fidelity`: rows of each way to compute a model beside those of transformers, or of the network as
+published, in float32 on pictures that Pillow decoded whole and resized. {said["photos"]} photos, {said["texts"]}
+sentences.
+
+{head}{"".join(lines)}"""
+
+
 def peers(said: dict[str, Any]) -> str:
     """Quiver beside others."""
     searched = f"""
@@ -143,6 +181,8 @@ def main() -> None:
     parts = [HEAD]
     for name, write in (
         ("pipeline", pipeline),
+        ("texts", texts),
+        ("fidelity", fidelity),
         ("search", search),
         ("worker", worker),
         ("http", http),
