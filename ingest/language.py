@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 SURE = 0.9  # probability below which nothing is said
-ENOUGH = 2000  # characters that decide
+ENOUGH = 400  # characters that decide: more take longer and change nothing
 NONE = "zxx"  # ISO 639-2: no linguistic content
 
 

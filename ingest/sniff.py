@@ -130,7 +130,8 @@ def _refuse_known(head: bytes) -> None:
 
 
 def _text(head: bytes, *, size: int, suffix: str, limits: Limits, quoting: bool) -> Sniffed:
-    encoding, whole = encoding_of(head), size <= len(head)
+    whole = size <= len(head)
+    encoding = encoding_of(head, whole=whole)
     broken = broken_at(head, encoding, whole=whole)
     begins = head.decode(encoding, "replace").removeprefix(BOM)
     plain = begins.encode()

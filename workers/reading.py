@@ -181,11 +181,12 @@ def _cut(course: Course, text: str) -> list[tuple[int, int, Text]]:
     """Where the windows of a text begin and end, and what they say, with its language."""
     source = course.asset.media_type.startswith(SPOKEN)
     found = spans_of(text, course.tokens, CODE if source else PROSE)
-    whole = "" if source else language_of(text)
-    return [
-        (start, end, Text(text[start:end], "" if source else language_of(text[start:end]) or whole))
-        for start, end in found
-    ]
+    said = [text[start:end] for start, end in found]
+    languages = [""] * len(said) if source else [language_of(one) for one in said]
+    if len(said) > 1 and not source and not all(languages):
+        whole = language_of(text)
+        languages = [language or whole for language in languages]
+    return [(*place, Text(*one)) for place, *one in zip(found, said, languages, strict=True)]
 
 
 def spans_of(text: str, tokens: Tokens | None, breaks: Breaks = PROSE) -> list[tuple[int, int]]:

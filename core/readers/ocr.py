@@ -24,6 +24,8 @@ _SETTINGS = {
     "Global.log_level": "critical",  # an empty picture is nothing to warn of
     "Global.text_score": SURE,
     "Global.max_side_len": 2 * SIDE,
+    "Global.use_cls": False,  # pictures are upright, and it turns every third long line upside down
+    "Rec.rec_batch_num": 1,  # a line for itself: nothing is padded, and none depends on its neighbours
     "EngineConfig.onnxruntime.intra_op_num_threads": 1,  # a lane has one thread
     "EngineConfig.onnxruntime.inter_op_num_threads": 1,
 }

@@ -40,14 +40,14 @@ _KNOWN = re.compile(
 )
 
 
-def encoding_of(head: bytes) -> str:
+def encoding_of(head: bytes, *, whole: bool) -> str:
     """The name of the codec by which a file that begins so is read: of its byte order mark, or of what it declares
     when that is no superset of UTF-8's ASCII or its bytes are not UTF-8; UTF-8 when it says nothing that is known."""
     for mark, name in _MARKS:
         if head.startswith(mark):
             return name
     said = _declared(head)
-    if said == "iso2022_jp" or (said and broken_at(head, UTF_8, whole=False) is not None):
+    if said == "iso2022_jp" or (said and broken_at(head, UTF_8, whole=whole) is not None):
         return said
     return UTF_8
 
@@ -72,7 +72,7 @@ def decode_text(data: bytes, *, limits: Limits) -> str:
 
 def decoded(data: bytes) -> str:
     """All that the bytes are the encoding of. Raises CorruptMedia."""
-    encoding = encoding_of(data)
+    encoding = encoding_of(data, whole=True)
     if encoding == UTF_8 and (nul := data.find(b"\0")) >= 0:
         raise CorruptMedia(f"there is a NUL at byte {nul:,}, which text never holds: export it again as UTF-8")
     try:

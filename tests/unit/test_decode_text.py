@@ -77,6 +77,7 @@ def test_a_byte_order_mark_says_the_encoding(text):
         ("# -*- coding: koi8-r -*-\n", "koi8-r", "порт"),
         ("#!/usr/bin/python\n# vim: set fileencoding=euc-kr :\n", "cp949", "항구"),
         ("<meta charset=iso-2022-jp>", "iso2022_jp", "港の事務所"),
+        ("<meta charset=latin1>", "cp1252", "café"),
     ],
 )
 def test_a_text_that_declares_its_encoding_is_read_in_it(declared, encoding, said):

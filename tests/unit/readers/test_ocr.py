@@ -36,18 +36,30 @@ def test_writing_is_read_exactly_and_in_order(ocr):
     assert ocr.reading is Reading.OCR
 
 
-def test_colours_are_not_mistaken_for_each_other(ocr):
-    """Blue writing on black is dark in one order of the channels and invisible to nobody in both."""
-    pixels = np.array(written(["BLUE LINE"], (600, 200)))
-    dark = pixels < 128
-    pixels[...] = [200, 30, 30]
-    pixels[dark] = 255
-    assert lines(ocr, Image(pixels)) == ["BLUE LINE"]
+def test_the_recognizer_is_given_blue_first_as_it_was_trained():
+    given: list[np.ndarray] = []
+
+    class Seen:
+        txts = ("  a line ", " ")
+
+    def engine(pixels: np.ndarray) -> Seen:
+        given.append(pixels)
+        return Seen()
+
+    reader = Ocr(_engine=engine)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    assert lines(reader, Image(pixels)) == ["a line"]
+    assert np.array_equal(given[0], pixels[..., [2, 1, 0]])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (8, 800), (64, 64), (800, 9)])
 def test_a_picture_without_writing_says_nothing_whatever_its_size(ocr, shape):
     assert ocr.read(Image(np.full((*shape, 3), 255, np.uint8))) == []
+
+
+def test_long_lines_are_not_turned_upside_down(ocr):
+    page = [f"Line {i} of a long letter from the harbour office about invoice number {i * 37}" for i in range(6)]
+    assert lines(ocr, image(*page, size=(1600, 500), height=30)) == page
 
 
 @pytest.mark.timeout(60)
