@@ -7,16 +7,17 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import boto3
 import pytest
+from fsspec.spec import AbstractFileSystem
 from qdrant_client import QdrantClient
 from qdrant_client import models as m
 
 from core.errors import NoSuchCollection
 from core.stores import payloads
 from core.stores.payloads import ServerPayloads
-from ingest.sources import objects
 from quiver import Quiver
 from tests.flow.embedded import embedded
 from tests.unit.test_objects import endpoint, put, root
@@ -41,13 +42,13 @@ def test_an_object_whose_tag_is_as_it_was_is_not_fetched_again(quiver, root, mon
     assert (report.added, [problem.name for problem in report.refused]) == (20, [f"{root}/x/bad.bin"])
     assert there(quiver)[0] == f"{root}/x/00.txt"
     fetched: list[str] = []
-    real = objects.AbstractFileSystem.open
+    real = AbstractFileSystem.open
 
     def opened(self, path, *args, **more):
         fetched.append(path)
         return real(self, path, *args, **more)
 
-    monkeypatch.setattr(objects.AbstractFileSystem, "open", opened)
+    monkeypatch.setattr(AbstractFileSystem, "open", opened)
     put(root, {"x/03.txt": b"blue", "x/new.txt": b"new"})
     name = root.removeprefix("s3://")
     boto3.client("s3").delete_object(Bucket=name, Key="x/07.txt")
@@ -97,7 +98,7 @@ def test_another_collection_is_embedded_here_anew(quiver, monkeypatch):
     client = QdrantClient(":memory:")
     client.create_collection("docs", m.VectorParams(size=2, distance=m.Distance.COSINE))
 
-    def put_points(*points: tuple[int, dict[str, object]]) -> None:
+    def put_points(*points: tuple[int, dict[str, Any]]) -> None:
         client.upsert("docs", [m.PointStruct(id=key, vector=[1.0, 0.0], payload=said) for key, said in points])
 
     asked: list[object] = []
