@@ -21,7 +21,9 @@ app.add_typer(jobs, name="jobs")
 
 @jobs.command("send")
 def send(
-    manifest: Annotated[Path, typer.Argument(help='JSON Lines with "text" or "url", and "id" and "metadata".')],
+    manifest: Annotated[
+        Path, typer.Argument(help='JSON Lines, CSV or Parquet with "text" or "url", and "id" and metadata.')
+    ],
     collection: CollectionOption = "default",
     key: Annotated[
         str | None, typer.Option(help="With the same key it is the same job, sent twice.", show_default=False)

@@ -249,7 +249,7 @@ def indexed(data: Path) -> set[str]:
         parts.close()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_watched_folder_is_followed_until_a_signal(tmp_path, photos, how):
     data = tmp_path / "data"
     toy_parts(data).catalogue.close()  # makes the tables, so that no look meets half of them
@@ -274,7 +274,7 @@ def test_a_watched_folder_is_followed_until_a_signal(tmp_path, photos, how):
 def test_an_ingest_killed_in_the_middle_goes_on_where_it_stood(tmp_path):
     data, files = tmp_path / "data", tmp_path / "files"
     files.mkdir()
-    rows = "".join(f"red cat {at},{at:04}\n" for at in range(1500))
+    rows = "".join(f"red cat {at},{at:04}\n" for at in range(900))
     (files / "list.csv").write_text("text,id\n" + rows)
     toy_parts(data).catalogue.close()
     with command(data, files / "list.csv", "-c", "c") as child:
@@ -286,8 +286,8 @@ def test_an_ingest_killed_in_the_middle_goes_on_where_it_stood(tmp_path):
         out, err = child.communicate(timeout=DEADLINE)
     assert child.returncode == 0, err
     report = json.loads(out)
-    assert report["added"] + report["unchanged"] == 1500
-    assert report["unchanged"] >= min(before, 1000)
+    assert report["added"] + report["unchanged"] == 900
+    assert report["unchanged"] >= min(before, 300)
     parts = toy_parts(data)
     with Quiver(parts) as quiver:
-        assert quiver.status("c")[0].counts[State.INDEXED] == 1500
+        assert quiver.status("c")[0].counts[State.INDEXED] == 900
