@@ -71,9 +71,9 @@ def batches(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     seen: list[list[str]] = []
     real = indexing._index
 
-    def watched(parts: Parts, collection: Any, claims: Sequence[Claim]) -> Tally:
+    def watched(parts: Parts, collection: Any, claims: Sequence[Claim], beat: Any) -> Tally:
         seen.append(sorted(claim.asset.external_id for claim in claims))
-        return real(parts, collection, claims)
+        return real(parts, collection, claims, beat)
 
     monkeypatch.setattr(indexing, "_index", watched)
     return seen
