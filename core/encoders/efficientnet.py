@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 PIXELS = 260
 FEATURES = 1280
 CLASSES = 1000
-BATCH = 16  # pictures in one forward: more are no faster on a CPU and take 30 MB each
+BATCH = 4  # pictures in one forward: what a layer makes of more is given back to the system and fetched again
 RECIPE = "PIL bicubic to 260x260, (x-127)/128"
 
 Float = NDArray[np.float32]

@@ -32,11 +32,12 @@ def compiled(module: Any, example: Float, precision: str) -> Callable[[Float], F
     """
     # Its converter tells its makers of each use when this package is there: nothing of it leaves this machine.
     sys.modules.setdefault("openvino_telemetry", cast(Any, None))  # None: there is no such module
-    import openvino
     import torch
 
     with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # of what it traces: it is tried beside the reference
+        warnings.simplefilter("ignore")  # of folders it leaves open, and of what it traces, which is tried afterwards
+        import openvino
+
         read = openvino.convert_model(module, example_input=torch.from_numpy(example))
     read.reshape([-1, *example.shape[1:]])
     lanes = len(os.sched_getaffinity(0))

@@ -17,7 +17,7 @@ from core.types import Image
 from tests.checkpoints import SOUNDED, encoder, picture
 from tests.unit.encoders.test_models import contents_of
 
-pytest.importorskip("openvino")
+pytestmark = pytest.mark.skipif(not vino.installed(), reason="OpenVINO is not installed")
 
 
 def convolution() -> torch.nn.Module:
