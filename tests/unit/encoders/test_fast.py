@@ -15,6 +15,7 @@ import transformers
 from core.encoders import fast, fused, loading, models, packed, vino
 from core.encoders.machine import Machine, multiplies_halves
 from core.encoders.resizing import resized
+from core.encoders.towers import Towers
 from tests.checkpoints import ALL, encoder
 from tests.unit.encoders.test_models import contents_of
 
@@ -94,6 +95,16 @@ def test_a_difference_that_a_common_mean_hides_is_seen() -> None:
     assert worst > fast.SAME
     assert apart < fast.APART
     assert fast.fidelity({"texts": mean + parts}, {"texts": 3 * (mean + parts)}) == pytest.approx((1, 1), abs=1e-5)
+
+
+def test_a_tower_that_only_a_common_mean_makes_alike_is_not_used(monkeypatch, caplog) -> None:
+    mean = np.full((8, 64), 100, np.float32)
+    parts = np.random.default_rng(0).normal(size=(8, 64)).astype(np.float32)
+    reference = Towers(family="bert", model=None, dim=64, texts=lambda *_: mean + parts)
+    monkeypatch.setattr(fast, "tower", lambda *_: lambda *_: mean - parts)
+    found = fast.fastest(reference, lambda _: reference, {"texts": (np.zeros((8, 2)), np.ones((8, 2)))})
+    assert found.texts is reference.texts
+    assert "are not fused" in caplog.text
 
 
 def test_what_is_tried_says_how_near_it_came(made, caplog, precision) -> None:
