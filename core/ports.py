@@ -219,8 +219,9 @@ class Catalogue(Desk, Protocol):
         """The work is done: end the leases. A lease that is another's by now is left alone."""
         ...
 
-    def renew(self, claims: Sequence[Claim], lease: timedelta) -> None:
-        """The work goes on: the leases run anew from now. One that is another's by now is left alone."""
+    def renew(self, claims: Sequence[Claim], lease: timedelta) -> int:
+        """The work goes on: the leases run anew from now; of how many. One that is another's by now, or of a generation
+        that is no more, is left alone."""
         ...
 
     def release(self, claims: Sequence[Claim]) -> None:

@@ -24,10 +24,10 @@ from quiver.intake import Submit, Taking
 from quiver.reports import IngestReport, Progress
 from quiver.watching import watching
 from workers.decoding import limits_of
-from workers.indexing import Tally
 from workers.intake import Intake, Problem, register
 from workers.removal import remove
 from workers.sourced import Ran, Sourced, go_through
+from workers.tally import Tally
 
 
 class Ingesting(Taking):

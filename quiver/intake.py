@@ -25,10 +25,10 @@ from ingest.sources.url import Remote, url_id
 from quiver.keeping import Keeping
 from quiver.reports import Added, CollectionStatus, JobStatus
 from workers.collections import ensure, parse_reads
-from workers.indexing import Tally
 from workers.intake import Intake, Problem, admit, register
 from workers.lanes import Lanes
 from workers.removal import erase_unused
+from workers.tally import Tally
 
 log = logging.getLogger(__name__)
 PathLike = str | Path

@@ -9,11 +9,11 @@ from uuid import UUID
 from core.records import Collection, Failure
 from core.types import AssetId
 from quiver.base import PATIENCE, Base
-from workers.indexing import Tally
 from workers.jobs import run_jobs
 from workers.lanes import Lanes
 from workers.reconcile import Drift, reconcile
 from workers.removal import remove
+from workers.tally import Tally
 
 
 class Upkeep(Base):

@@ -6,58 +6,31 @@ is found by its receipt (`workers.upkeep.sweep`).
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from time import perf_counter
 
-from core.errors import CatalogueDown, Defect, Fault, NoSpaceFor, Refused
+from core.errors import CatalogueDown, Defect, Fault, NoSpaceFor, NoSuchCollection, Refused
 from core.points import Column, Points, payload, point_id
 from core.ports import Encoder
 from core.records import Claim, Collection, Index
-from core.runtime import metrics, traces
+from core.runtime import metrics
 from core.runtime.wiring import Parts
 from core.spaces import EmbeddingSpace, Sparse
 from core.types import Asset, AssetId, Piece, Segment
 from workers.decoding import decode, limits_of, wants_of
 from workers.identity import me
 from workers.reading import Beat, complete, course_of
+from workers.reuse import reused
+from workers.tally import Tally
 
 BACKOFF = timedelta(seconds=5)  # doubled with every attempt
 BACKOFF_CAP = timedelta(minutes=10)
 RENEWALS = 4  # of a lease, while it lasts
 
 Prepared = list[tuple[Claim, Sequence[Segment]]]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was done, and how long each stage took."""
-
-    indexed: int = 0
-    failed: int = 0
-    stale: int = 0  # written, but the asset had changed meanwhile
-    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    def __iadd__(self, other: Tally) -> Tally:
-        self.indexed += other.indexed
-        self.failed += other.failed
-        self.stale += other.stale
-        for stage, spent in other.seconds.items():
-            self.seconds[stage] += spent
-        return self
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Adds the time spent inside to the stage."""
-        began = perf_counter()
-        try:
-            with traces.span(f"index.{stage}"):
-                yield
-        finally:
-            self.seconds[stage] += perf_counter() - began
 
 
 def index_batch(parts: Parts, collection: str, ids: Sequence[AssetId]) -> Tally:
@@ -110,8 +83,9 @@ def by_bytes(claims: Sequence[Claim], most: int) -> Iterator[list[Claim]]:
 
 def _index(parts: Parts, collection: Collection, claims: Sequence[Claim], beat: Beat) -> Tally:
     tally = Tally()
-    prepared, long = _prepare(parts, collection, claims, tally, beat)
-    for index in parts.catalogue.indexes(collection.name):
+    indexes = parts.catalogue.indexes(collection.name)
+    prepared, long = _prepare(parts, collection, _write_anew(parts, collection, indexes, claims, tally), tally, beat)
+    for index in indexes:
         prepared = _write(parts, collection, index, prepared, tally)
     with tally.timed("commit"):
         parts.catalogue.finish([claim for claim, _ in prepared])
@@ -119,6 +93,26 @@ def _index(parts: Parts, collection: Collection, claims: Sequence[Claim], beat: 
     for claim in long:
         _index_long(parts, collection, claim, tally, beat)
     return tally
+
+
+def _write_anew(
+    parts: Parts, collection: Collection, indexes: Sequence[Index], claims: Sequence[Claim], tally: Tally
+) -> list[Claim]:
+    """Write anew what has its vectors in the index already; the claims that are left to be embedded."""
+    with tally.timed("reuse"):
+        try:
+            known = reused(parts.catalogue, parts.store, indexes, collection, claims)
+        except NoSuchCollection:  # the store has lost the index of receipts: nothing is there to be taken
+            return list(claims)
+    done = set(known.claims)
+    for index in indexes if done else ():
+        _upsert(parts, index, known.points[index.id], tally)
+        done &= _sign(parts, index, known.counts(index), tally)
+    with tally.timed("commit"):
+        parts.catalogue.finish(list(done))
+    tally.indexed += len(done)
+    embedded = set(known.claims)
+    return [claim for claim in claims if claim not in embedded]
 
 
 def _prepare(
@@ -203,16 +197,20 @@ def _index_long(parts: Parts, collection: Collection, claim: Claim, tally: Tally
                     _upsert(parts, index, points, tally)
                     counts[index.id] += len(points)
                 with tally.timed("commit"):
-                    parts.catalogue.renew([claim], parts.settings.lease)
-        for index in indexes:
-            if not counts[index.id]:
-                raise _no_space(index, claim.asset)
+                    if not parts.catalogue.renew([claim], parts.settings.lease):
+                        break  # it changed, or is another's by now: no receipt will be taken, and that clears up
+            else:
+                for index in indexes:
+                    if not counts[index.id]:
+                        raise _no_space(index, claim.asset)
     except (Refused, Defect) as fault:
-        for index in indexes:  # half of it shall not be found
-            parts.store.forget(index, {claim.asset.id: None})
-        _fail(parts, claim, fault, tally)
-        return
-    if all(_sign(parts, index, {claim: counts[index.id]}, tally) for index in indexes):
+        if parts.catalogue.renew([claim], parts.settings.lease):  # else its points are another's by now
+            for index in indexes:  # half of it shall not be found
+                parts.store.forget(index, {claim.asset.id: None})
+            _fail(parts, claim, fault, tally)
+            return
+    signed = [_sign(parts, index, {claim: counts[index.id]}, tally) for index in indexes]  # each: refused, it clears up
+    if all(signed):
         with tally.timed("commit"):
             parts.catalogue.finish([claim])
         tally.indexed += 1

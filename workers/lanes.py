@@ -13,7 +13,8 @@ from types import TracebackType
 from core.runtime.settings import lane_count
 from core.runtime.wiring import Parts
 from core.types import AssetId
-from workers.indexing import Tally, index_batch
+from workers.indexing import index_batch
+from workers.tally import Tally
 from workers.upkeep import sweep
 
 AHEAD = 2  # batches waiting a lane: enough never to starve, few enough to stop soon

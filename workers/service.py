@@ -8,11 +8,11 @@ from threading import Event
 from time import monotonic
 
 from core.runtime.wiring import Parts
-from workers.indexing import Tally
 from workers.jobs import prune, run_jobs
 from workers.lanes import Lanes
 from workers.patience import patiently, void
 from workers.reconcile import reconcile
+from workers.tally import Tally
 from workers.upkeep import sweep
 
 log = logging.getLogger(__name__)

@@ -142,10 +142,19 @@ def finish(conn: Connection, claims: Sequence[Claim]) -> None:
         conn.execute(delete(leases).where(_held(chunk)))
 
 
-def renew(conn: Connection, claims: Sequence[Claim], lease: timedelta) -> None:
+def renew(conn: Connection, claims: Sequence[Claim], lease: timedelta) -> int:
     """Port: `Catalogue.renew`."""
+    current = (
+        select(assets.c.id)
+        .where(assets.c.id == leases.c.asset_id, assets.c.generation == leases.c.generation)
+        .where(assets.c.removed_at.is_(None))
+        .exists()
+    )
+    count = 0
     for chunk in rows.chunks(list(claims), 500):
-        conn.execute(update(leases).where(_held(chunk)).values(expires_at=now() + lease))
+        put = update(leases).where(_held(chunk), current).values(expires_at=now() + lease)
+        count += len(conn.execute(put.returning(leases.c.asset_id)).all())
+    return count
 
 
 def release(conn: Connection, claims: Sequence[Claim]) -> None:

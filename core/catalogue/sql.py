@@ -149,10 +149,10 @@ class SqlCatalogue(SqlDesk):
         with writing(self.engine) as conn:
             return leases.expire(conn, worker)
 
-    def renew(self, claims: Sequence[Claim], lease: timedelta) -> None:
+    def renew(self, claims: Sequence[Claim], lease: timedelta) -> int:
         """Port."""
         with writing(self.engine) as conn:
-            leases.renew(conn, claims, lease)
+            return leases.renew(conn, claims, lease)
 
     def release(self, claims: Sequence[Claim]) -> None:
         """Port."""

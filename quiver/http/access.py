@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,9 +12,9 @@ from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from core.desk import ApiKey, Role
-from core.errors import Forbidden, Unauthorized
+from core.errors import BadQuery, Forbidden, Misconfigured, Unauthorized
 from core.runtime.wiring import Parts
-from core.types import Tenant
+from core.types import Reading, Tenant
 from quiver.facade import Quiver
 from workers.collections import mark
 from workers.fetching import may_fetch
@@ -54,6 +54,15 @@ class Caller:
         allowed = self.profiles()
         if said is not None and said.partition("#")[0] not in allowed:
             raise Forbidden(f"profile {said!r} may not be named here; may be: {', '.join(sorted(allowed))}")
+        return said
+
+    def reads(self, said: Iterable[Reading] | None) -> Iterable[Reading] | None:
+        """What a request has a collection read. Raises BadQuery for what this installation has no model for: the
+        operator can mend that, and whoever asks is to be told so."""
+        try:
+            self.parts.readers.of(said or ())
+        except Misconfigured as fault:
+            raise BadQuery(f"reads: this server cannot do that yet; its operator is told: {fault}") from fault
         return said
 
 

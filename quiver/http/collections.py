@@ -34,4 +34,6 @@ def create(
     said = declared or NewCollection()
     fields = {name: str(kind) for name, kind in said.fields.items()} if declared is not None else None
     profile = caller.profile(said.profile)
-    return CollectionOut.of(caller.quiver.create(collection, fields=fields, profile=profile, reads=said.reads))
+    return CollectionOut.of(
+        caller.quiver.create(collection, fields=fields, profile=profile, reads=caller.reads(said.reads))
+    )

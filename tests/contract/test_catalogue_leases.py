@@ -45,13 +45,15 @@ def test_a_lease_that_ran_out_is_claimed_again_and_the_attempt_counts(catalogue:
 def test_a_lease_that_is_renewed_holds_on_and_one_that_is_lost_does_not_come_back(catalogue: SqlCatalogue) -> None:
     add(catalogue)
     held = catalogue.claim("c", worker="w1", lease=timedelta(0), limit=1)
-    catalogue.renew(held, LEASE)
+    assert catalogue.renew(held, LEASE) == 1
     assert catalogue.claim("c", worker="w2", lease=LEASE, limit=1) == []
-    catalogue.renew(held, timedelta(0))
+    assert catalogue.renew(held, timedelta(0)) == 1
     [taken] = catalogue.claim("c", worker="w2", lease=LEASE, limit=1)
-    catalogue.renew(held, timedelta(0))
+    assert catalogue.renew(held, timedelta(0)) == 0
     assert catalogue.claim("c", worker="w3", lease=LEASE, limit=1) == [], "a lease of another was ended"
     assert taken.attempt == 2
+    catalogue.register(ME, "c", [draft(content="9")])
+    assert catalogue.renew([taken], LEASE) == 0, "it changed: what is being made of it is of no use"
 
 
 def test_a_lease_given_back_counts_no_attempt(catalogue: SqlCatalogue) -> None:

@@ -17,8 +17,9 @@ from ingest.sources.paths import items
 from tests.doubles import toy_parts
 from tests.flow.promises import ME
 from workers.collections import ensure
-from workers.indexing import Tally, index_batch
+from workers.indexing import index_batch
 from workers.intake import Intake, register
+from workers.tally import Tally
 
 
 def embedded(data: Path, **more: Any) -> Parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -124,4 +125,47 @@ def test_an_asset_removed_between_two_pieces_is_never_found(
     monkeypatch.setattr(parts.catalogue, "renew", remove_first)
     index_all(parts)
     assert found(parts) == set()
+    check(parts)
+
+
+def test_a_stale_worker_that_fails_takes_nothing_from_who_came_after_it(
+    parts: Parts, long: Long, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease ran out, another indexed the same generation, and then its decoder breaks."""
+    register_all(parts, [Inline("film", "long")])
+    real, turn = parts.catalogue.renew, [0]
+
+    def lost(claims: Any, lease: Any) -> int:
+        turn[0] += 1
+        if turn[0] == 2:
+            real(claims, timedelta(0))
+            long.breaks = None
+            assert index_all(parts).indexed == 1
+            long.breaks = 2
+            return 1  # it has not noticed
+        return real(claims, lease)
+
+    long.breaks = 2
+    monkeypatch.setattr(parts.catalogue, "renew", lost)
+    tally = index_all(parts)
+    assert (tally.indexed, tally.failed) == (0, 0)
+    assert len(points(parts)) == PIECES * A_PIECE
+    assert states(parts) == {"film": State.INDEXED}
+    check(parts)
+
+
+def test_work_on_what_changed_meanwhile_stops(parts: Parts, long: Long, monkeypatch: pytest.MonkeyPatch) -> None:
+    register_all(parts, [Inline("film", "long")])
+    real = parts.catalogue.renew
+
+    def changed(claims: Any, lease: Any) -> int:
+        register_all(parts, [Inline("film", "short and red")])
+        return real(claims, lease)
+
+    monkeypatch.setattr(parts.catalogue, "renew", changed)
+    index_all(parts)
+    assert long.given == [0, 0], "it went on with what nobody will take"
+    monkeypatch.setattr(parts.catalogue, "renew", real)
+    upkeep(parts)
+    assert len(points(parts)) == 1
     check(parts)

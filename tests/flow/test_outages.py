@@ -16,8 +16,9 @@ from tests.doubles import Flaky
 from tests.flow.embedded import index_all, pending, points, register_all, states, texts
 from tests.flow.promises import ME, check, upkeep
 from workers import indexing
-from workers.indexing import Tally, index_batch
+from workers.indexing import index_batch
 from workers.removal import remove
+from workers.tally import Tally
 
 
 def test_while_the_store_is_down_no_attempt_is_burnt(parts: Parts) -> None:

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from core.points import Stored
-from core.records import Claim, Collection, Index
+from core.records import Claim, Collection, Index, State
 from core.spaces import Sparse
 from core.stores.edge import EdgeStore
 from core.types import Reading
+from tests.doubles import ColourEncoder
 from tests.worlds import GREEN, ME, OTHER, RED, World
+from workers import indexing
 from workers.indexing import index_batch
 from workers.reuse import Reused, reused
 
@@ -158,3 +160,23 @@ def test_an_index_that_lacks_it_decides(world: World) -> None:
     assert reused(parts.catalogue, parts.store, [serving, building], collection, claims).claims == []
     assert reused(parts.catalogue, parts.store, [serving], collection, claims).claims == claims
     assert reused(parts.catalogue, parts.store, [], collection, claims).claims == []
+
+
+def test_a_change_of_metadata_alone_decodes_and_embeds_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.add({"a": "red cat", "b": "green dog"})
+    monkeypatch.setattr(ColourEncoder, "encode", lambda *_: pytest.fail("it was embedded again"))
+    monkeypatch.setattr(indexing, "decode", lambda *_, **__: pytest.fail("it was decoded again"))
+    world.add({"a": "red cat"}, metadata={"kind": "cat"})
+    world.add({"another name": "green dog"})
+    said = {point.payload["external_id"]: point.payload for point in world.parts.store.scroll(index_of(world))}
+    assert said["a"]["metadata"] == {"kind": "cat"}
+    assert said["a"]["generation"] == 2
+    assert set(said) == {"a", "b", "another name"}
+    assert {state for _, state in world.parts.catalogue.assets(ME, "c")} == {State.INDEXED}
+
+
+def test_a_store_that_lost_its_index_is_filled_again(world: World) -> None:
+    world.add({"a": "red cat"})
+    world.parts.store.drop(index_of(world).id)
+    world.add({"a": "red cat"}, metadata={"kind": "cat"})
+    assert len(world.parts.store.scroll(index_of(world))) == 1

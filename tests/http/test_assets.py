@@ -258,3 +258,10 @@ def test_a_request_that_died_half_way_is_done_by_the_next_one_with_its_key(
     assert busy.json()["job"]["id"] == first["id"]
     assert len(http.get("/v1/collections/c/jobs").json()) == 1
     assert done(http, first["url"])["counts"]["indexed"] == 1
+
+
+def test_a_collection_that_this_server_cannot_read_is_refused_and_not_made(http: httpx.Client) -> None:
+    said = http.put("/v1/collections/talks", json={"reads": ["transcript"]})
+    assert (said.status_code, said.json()["type"]) == (422, "urn:quiver:fault:BadQuery")
+    assert "QUIVER_TRANSCRIBER" in said.json()["detail"]
+    assert http.get("/v1/collections/talks").status_code == 404
