@@ -62,6 +62,9 @@ indexes = Table(
     Column("fields", Json, nullable=False),
     Column("reads", Json, nullable=False, server_default="[]"),
     Column("created_at", Moment, nullable=False),
+    Column("plan", Json, nullable=False, server_default="{}"),  # how it is built and kept: `core.records.Index`
+    Column("note", Text, nullable=True),  # why it is in its state, when there is something to say
+    Column("changed_at", Moment, nullable=True),  # of its state
     Index(
         "uq_indexes_serving",
         "collection",
@@ -216,4 +219,51 @@ replies = Table(
     Column("begun_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
     Index("ix_replies_begun_at", "begun_at"),
+)
+
+# What was erased: a chain in which each receipt holds the hash of the one before. Replayed after a restore.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),  # from 1, without a gap
+    Column("tenant", String(127), nullable=False),
+    Column("collection", String(95), nullable=False),
+    Column("receipt", Json, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
+    UniqueConstraint("hash"),
+)
+
+# How a cosine of a space is to be read, of queries of one modality against content of another.
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("index_id", ForeignKey("indexes.id", ondelete="CASCADE"), primary_key=True),
+    Column("fingerprint", String(12), primary_key=True),  # of the space
+    Column("asked", String(15), primary_key=True),
+    Column("content", String(15), primary_key=True),
+    Column("curve", Json, nullable=False),
+    Column("fitted_at", Moment, nullable=False),
+)
+
+# What was asked, for those who say afterwards how good an answer was.
+queries = Table(
+    "queries",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant", String(127), nullable=False),
+    Column("collection", ForeignKey("collections.name"), nullable=False),
+    Column("said", Json, nullable=False),
+    Column("at", Moment, nullable=False),
+    Index("ix_queries_tenant_collection_at", "tenant", "collection", "at"),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("query_id", ForeignKey("queries.id", ondelete="CASCADE"), primary_key=True),
+    Column("asset_id", Uuid, primary_key=True),
+    Column("grade", Integer, nullable=False),  # 0: wrong; larger: better
+    Column("at", Moment, nullable=False),
 )
