@@ -38,6 +38,14 @@ class In:
 
 
 @dataclass(frozen=True, slots=True)
+class Except:
+    """The field, or one value of its list, is none of these. With no value there is none that could be another."""
+
+    field: str
+    values: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Range:
     """The field, or one value of its list, lies between the bounds given. Numbers, or datetimes."""
 
@@ -56,6 +64,13 @@ class Range:
 @dataclass(frozen=True, slots=True)
 class Exists:
     """The field is there and is neither null nor an empty list."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """The field is there, and is null."""
 
     field: str
 
@@ -110,7 +125,7 @@ class Not:
     part: Filter
 
 
-Leaf = Eq | In | Range | Exists | GeoRadius | GeoBox | TextMatch
+Leaf = Eq | In | Except | Range | Exists | Null | GeoRadius | GeoBox | TextMatch
 Filter = Leaf | And | Or | Not
 
 _WORD = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯]|[^\W_]+")
@@ -144,18 +159,22 @@ def matches(where: Filter | None, metadata: Metadata) -> bool:
             return any(matches(part, metadata) for part in parts)
         case Not(part):
             return not matches(part, metadata)
+        case Null(field):
+            return metadata.get(field, ...) is None
         case _:
             held = metadata.get(where.field)
             values = held if isinstance(held, list) else [] if held is None else [held]
             return any(map(_holds(where), values))
 
 
-def _holds(leaf: Leaf) -> Callable[[Any], bool]:
+def _holds(leaf: Eq | In | Except | Range | Exists | GeoRadius | GeoBox | TextMatch) -> Callable[[Any], bool]:
     match leaf:
         case Eq(_, value):
             return lambda v: type(v) is type(value) and v == value
         case In(_, values):
             return lambda v: any(type(v) is type(x) and v == x for x in values)
+        case Except(_, values):
+            return lambda v: all(type(v) is not type(x) or v != x for x in values)
         case Exists():
             return lambda v: v is not None
         case GeoRadius(_, lat, lon, metres):
@@ -236,7 +255,7 @@ def _check_leaf(leaf: Leaf, kind: FieldType) -> None:
         case Eq(_, value):
             _need(kind in _EQUAL, "compare it by a range" if kind in _RANGED else "it has no equality")
             normal(kind, value)
-        case In(_, values):
+        case In(_, values) | Except(_, values):
             _need(kind in {FieldType.KEYWORD, FieldType.INTEGER}, "only keywords and integers have `in`")
             _need(bool(values), "`in` needs at least one value")
             for value in values:
@@ -262,7 +281,7 @@ def _check_leaf(leaf: Leaf, kind: FieldType) -> None:
         case TextMatch(_, query):
             _need(kind is FieldType.TEXT, "only text fields can be matched by words")
             _need(bool(words(query)), "the query has no word")
-        case Exists():
+        case Exists() | Null():
             pass
 
 

@@ -109,7 +109,9 @@ class Nearest:
     scope: Scope
     where: Filter | None = None
     limit: int = 10
-    exact: bool = False
+    exact: bool = False  # compare with every point of the scope and filter, full vectors
+    ef: int | None = None  # candidates of a walk through the graph; None: what the store holds to be enough
+    acorn: bool = False  # look past neighbours that the filter leaves out, too (ACORN-1, arXiv 2403.04871)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,8 @@ class VectorStore(Protocol):
         """One answer a query, in one round trip: best first, ties by id. ModelMismatch for a space not of the index."""
         ...
 
-    def count(self, index: Index, scope: Scope, where: Filter | None = None) -> int:
-        """How many points, exactly."""
+    def count(self, index: Index, scope: Scope, where: Filter | None = None, *, exact: bool = True) -> int:
+        """How many points. Not `exact`: an estimate from the payload indexes, in microseconds, to plan by."""
         ...
 
     def of_assets(self, index: Index, assets: Sequence[AssetId]) -> list[Stored]:

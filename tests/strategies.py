@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from core.fields import MAX_INTEGER, Fields, FieldType, normal_metadata
-from core.filters import And, Eq, Exists, Filter, GeoBox, GeoRadius, In, Not, Or, Range, TextMatch
+from core.filters import And, Eq, Except, Exists, Filter, GeoBox, GeoRadius, In, Not, Null, Or, Range, TextMatch
 from core.points import Column, Points, payload, point_id
 from core.spaces import Dense, EmbeddingSpace, Metric, Sparse
 from core.types import Asset, AssetId, Digest, Metadata, Modality, Segment, Tenant, Text
@@ -71,11 +71,12 @@ def _ranges(field: str, bounds: st.SearchStrategy[Any]) -> st.SearchStrategy[Ran
 
 def leaves(field: str, kind: FieldType) -> st.SearchStrategy[Filter]:
     """Every condition that a field of that type knows."""
-    exists: st.SearchStrategy[Filter] = st.just(Exists(field))
+    exists: st.SearchStrategy[Filter] = st.sampled_from([Exists(field), Null(field)])
     match kind:
         case FieldType.KEYWORD | FieldType.INTEGER:
             one = SCALARS[kind]
-            in_ = st.lists(one, min_size=1, max_size=3).map(lambda vs: In(field, tuple(vs)))
+            some = st.lists(one, min_size=1, max_size=3).map(tuple)
+            in_ = some.map(lambda vs: In(field, vs)) | some.map(lambda vs: Except(field, vs))
             found = exists | one.map(lambda v: Eq(field, v)) | in_
             return found | _ranges(field, floats | integers) if kind is FieldType.INTEGER else found
         case FieldType.BOOL:

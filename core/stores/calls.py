@@ -76,7 +76,8 @@ def _count(said: wire.Plain) -> Call:
         wire.scope_from(said["scope"]),
         wire.filter_from(said["where"]),
     )
-    return Call(lambda store: store.count(index, scope, where), index)
+    exact = _flag(said["exact"])
+    return Call(lambda store: store.count(index, scope, where, exact=exact), index)
 
 
 def _of_assets(said: wire.Plain) -> Call:
@@ -114,6 +115,12 @@ _CALLS: dict[str, Callable[[wire.Plain], Call]] = {
 def _text(said: object) -> str:
     if not isinstance(said, str):
         raise TypeError("no text")
+    return said
+
+
+def _flag(said: object) -> bool:
+    if not isinstance(said, bool):
+        raise TypeError("no flag")
     return said
 
 

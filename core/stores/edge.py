@@ -115,9 +115,9 @@ class EdgeStore:
         """See the port."""
         return self._ask(index.id, lambda held: held.search(index, queries))
 
-    def count(self, index: Index, scope: Scope, where: Filter | None = None) -> int:
+    def count(self, index: Index, scope: Scope, where: Filter | None = None, *, exact: bool = True) -> int:
         """See the port."""
-        return self._ask(index.id, lambda held: held.count(index, scope, where))
+        return self._ask(index.id, lambda held: held.count(index, scope, where, exact=exact))
 
     def of_assets(self, index: Index, assets: Sequence[AssetId]) -> list[Stored]:
         """See the port."""

@@ -80,10 +80,10 @@ class Shard:
             out[at] = best_first([found(point) for point in answer])
         return out
 
-    def count(self, _index: Index, scope: Scope, where: Filter | None = None) -> int:
+    def count(self, _index: Index, scope: Scope, where: Filter | None = None, *, exact: bool = True) -> int:
         """See the port."""
         with translated():
-            wanted = e.CountRequest(exact=True, filter=to_filter(scoped(scope, where)))
+            wanted = e.CountRequest(exact=exact, filter=to_filter(scoped(scope, where)))
         return self._use(lambda shard: shard.count(wanted))
 
     def of_assets(self, _index: Index, assets: Sequence[AssetId]) -> list[Stored]:

@@ -106,7 +106,11 @@ def request(query: Nearest) -> e.QueryRequest:
         limit=query.limit,
         query=e.Query.Nearest(value, query.space.vector_name),
         filter=to_filter(scoped(query.scope, query.where)),
-        params=e.SearchParams(hnsw_ef=max(EF, query.limit), exact=query.exact),
+        params=e.SearchParams(
+            hnsw_ef=max(query.ef or EF, query.limit),
+            exact=query.exact,
+            acorn=e.AcornSearchParams(enable=True, max_selectivity=1.0) if query.acorn else None,
+        ),
         with_payload=True,
     )
 
@@ -158,6 +162,8 @@ def _condition(said: m.Condition) -> Any:
             return to_filter(said)
         case m.IsEmptyCondition():
             return e.IsEmptyCondition(said.is_empty.key)
+        case m.IsNullCondition():
+            return e.IsNullCondition(said.is_null.key)
         case m.HasIdCondition():
             return e.HasIdCondition({as_uuid(i) for i in said.has_id})
         case m.FieldCondition(key=key, match=m.MatchValue(value=value)):
@@ -167,6 +173,9 @@ def _condition(said: m.Condition) -> Any:
         case m.FieldCondition(key=key, match=m.MatchAny() as wanted):
             values: Any = list(wanted.any)
             return e.FieldCondition(key, match=e.MatchAny(values))
+        case m.FieldCondition(key=key, match=m.MatchExcept() as unwanted):
+            others: Any = list(unwanted.except_)
+            return e.FieldCondition(key, match=e.MatchExcept(others))
         case m.FieldCondition(key=key, range=m.Range() as r):
             return e.FieldCondition(key, range=e.RangeFloat(gt=r.gt, gte=r.gte, lt=r.lt, lte=r.lte))
         case m.FieldCondition(key=key, range=m.DatetimeRange() as r):

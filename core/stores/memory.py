@@ -94,7 +94,7 @@ class MemoryStore:
         found = [Found(p.id, s, p.payload) for p, s in zip(seen, scores, strict=True) if s is not None]
         return best_first(found)[: query.limit]
 
-    def count(self, index: Index, scope: Scope, where: Filter | None = None) -> int:
+    def count(self, index: Index, scope: Scope, where: Filter | None = None, *, exact: bool = True) -> int:  # noqa: ARG002  # it always is
         """See the port."""
         with self._lock:
             return sum(1 for _ in self._seen(index.id, scope, where))

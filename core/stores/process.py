@@ -101,9 +101,10 @@ class ProcessStore:
         with reading():
             return [wire.found_from(found) for found in answer]
 
-    def count(self, index: Index, scope: Scope, where: Filter | None = None) -> int:
+    def count(self, index: Index, scope: Scope, where: Filter | None = None, *, exact: bool = True) -> int:
         """See the port."""
-        said = self._call("count", index=wire.index_to(index), scope=wire.scope_to(scope), where=wire.filter_to(where))
+        asked = {"scope": wire.scope_to(scope), "where": wire.filter_to(where), "exact": exact}
+        said = self._call("count", index=wire.index_to(index), **asked)
         with reading():
             return int(said)
 

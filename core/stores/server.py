@@ -125,10 +125,10 @@ class ServerStore:
                 out[at] = best_first([Found(_uuid(p.id), p.score, p.payload or {}) for p in answer.points])
         return out
 
-    def count(self, index: Index, scope: Scope, where: Filter | None = None) -> int:
+    def count(self, index: Index, scope: Scope, where: Filter | None = None, *, exact: bool = True) -> int:
         """See the port."""
         with translated(index.id):
-            said = self._client.count(self._name(index.id), scoped(scope, where), exact=True, timeout=TIMEOUT)
+            said = self._client.count(self._name(index.id), scoped(scope, where), exact=exact, timeout=TIMEOUT)
         return said.count
 
     def of_assets(self, index: Index, assets: Sequence[AssetId]) -> list[Stored]:
@@ -187,7 +187,11 @@ def request(query: Nearest) -> m.QueryRequest:
         query=_sparse(vector) if isinstance(vector, Sparse) else vector.tolist(),
         using=query.space.vector_name,
         filter=scoped(query.scope, query.where),
-        params=m.SearchParams(hnsw_ef=max(EF, query.limit), exact=query.exact),
+        params=m.SearchParams(
+            hnsw_ef=max(query.ef or EF, query.limit),
+            exact=query.exact,
+            acorn=m.AcornSearchParams(enable=True, max_selectivity=1.0) if query.acorn else None,
+        ),
         limit=query.limit,
         with_payload=True,
     )

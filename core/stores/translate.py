@@ -11,7 +11,7 @@ from typing import assert_never
 from qdrant_client import models as m
 
 from core.fields import Fields, FieldType
-from core.filters import And, Eq, Exists, Filter, GeoBox, GeoRadius, In, Not, Or, Range, TextMatch, words
+from core.filters import And, Eq, Except, Exists, Filter, GeoBox, GeoRadius, In, Not, Null, Or, Range, TextMatch, words
 from core.points import Scope
 from core.types import AssetId, Modality
 
@@ -88,10 +88,15 @@ def condition(where: Filter) -> m.Condition:
             return _is(f"metadata.{field}", value)
         case In(field, values):
             return _any_of(f"metadata.{field}", values)
+        case Except(field, values):
+            other = m.MatchExcept.model_validate({"except": values})
+            return m.FieldCondition(key=f"metadata.{field}", match=other)
         case Range():
             return m.FieldCondition(key=f"metadata.{where.field}", range=_range(where))
         case Exists(field):
             return m.Filter(must_not=[m.IsEmptyCondition(is_empty=m.PayloadField(key=f"metadata.{field}"))])
+        case Null(field):
+            return m.IsNullCondition(is_null=m.PayloadField(key=f"metadata.{field}"))
         case TextMatch(field, query):
             return m.Filter(must=[_is(f"words.{field}", word) for word in words(query)])
         case GeoRadius(field, lat, lon, metres):

@@ -17,7 +17,7 @@ from uuid import UUID
 import numpy as np
 
 from core.fields import FieldType
-from core.filters import And, Eq, Exists, Filter, GeoBox, GeoRadius, In, Not, Or, Range, TextMatch
+from core.filters import And, Eq, Except, Exists, Filter, GeoBox, GeoRadius, In, Not, Null, Or, Range, TextMatch
 from core.points import Column, Found, Nearest, Points, Scope, Stored
 from core.records import Index, IndexState
 from core.spaces import EmbeddingSpace, Sparse, Vector, Vectors
@@ -180,13 +180,23 @@ def nearest_to(query: Nearest) -> Plain:
         "where": filter_to(query.where),
         "limit": query.limit,
         "exact": query.exact,
+        "ef": query.ef,
+        "acorn": query.acorn,
     }
 
 
 def nearest_from(said: Plain) -> Nearest:
     """The inverse of `nearest_to`."""
     match said:
-        case {"space": bytes(space), "vector": vector, "scope": scope, "limit": int(limit), "exact": bool(exact)}:
+        case {
+            "space": bytes(space),
+            "vector": vector,
+            "scope": scope,
+            "limit": int(limit),
+            "exact": bool(exact),
+            "ef": (int() | None) as ef,
+            "acorn": bool(acorn),
+        }:
             return Nearest(
                 space=space_from(space),
                 vector=vector_from(vector),
@@ -194,6 +204,8 @@ def nearest_from(said: Plain) -> Nearest:
                 where=filter_from(said["where"]),
                 limit=limit,
                 exact=exact,
+                ef=ef,
+                acorn=acorn,
             )
         case _:
             raise ValueError("no query")
@@ -238,7 +250,7 @@ def filter_to(where: Filter | None) -> Plain | None:
             return said | {"part": filter_to(part)}
         case Eq(field, value):
             return said | {"field": field, "value": value}
-        case In(field, values):
+        case In(field, values) | Except(field, values):
             return said | {"field": field, "values": list(values)}
         case Range(field):
             return said | {"field": field} | {name: _bound_to(bound) for name, bound in where.bounds().items()}
@@ -248,7 +260,7 @@ def filter_to(where: Filter | None) -> Plain | None:
             return said | {"field": field, "at": [south, west, north, east]}
         case TextMatch(field, query):
             return said | {"field": field, "query": query}
-        case Exists(field):
+        case Exists(field) | Null(field):
             return said | {"field": field}
 
 
@@ -267,8 +279,10 @@ def _condition(said: Plain) -> Filter:
             return Not(_condition(part))
         case {"is": "Eq", "field": str(field), "value": (str() | int()) as value}:
             return Eq(field, value)
-        case {"is": "In", "field": str(field), "values": list(values)} if all(isinstance(v, str | int) for v in values):
+        case {"is": "In", "field": str(field), "values": list(values)} if _words(values):
             return In(field, tuple(values))
+        case {"is": "Except", "field": str(field), "values": list(values)} if _words(values):
+            return Except(field, tuple(values))
         case {"is": "Range", "field": str(field)}:
             return Range(field, **{name: _bound_from(said[name]) for name in _BOUNDS if name in said})
         case {"is": "GeoRadius", "field": str(field), "at": [_, _, _] as at} if _numbers(at):
@@ -279,6 +293,8 @@ def _condition(said: Plain) -> Filter:
             return TextMatch(field, query)
         case {"is": "Exists", "field": str(field)}:
             return Exists(field)
+        case {"is": "Null", "field": str(field)}:
+            return Null(field)
         case _:
             raise ValueError("no filter")
 
@@ -296,6 +312,10 @@ def _bound_from(said: float | str) -> float | datetime:
     if not _numbers([said]):
         raise ValueError("no bound")
     return said
+
+
+def _words(said: Iterable[object]) -> bool:
+    return all(isinstance(value, str | int) for value in said)
 
 
 def _numbers(said: Iterable[object]) -> bool:

@@ -153,12 +153,16 @@ def test_points_cross_whole(said):
     st.none() | filters(),
     st.integers(0, 2**31),
     st.booleans(),
+    st.none() | st.integers(1, 4096),
+    st.booleans(),
 )
-def test_a_query_crosses_whole(space, vector, scope, where, limit, exact):
-    said = Nearest(space=space, vector=vector, scope=scope, where=where, limit=limit, exact=exact)
+def test_a_query_crosses_whole(space, vector, scope, where, limit, exact, ef, acorn):
+    how = {"limit": limit, "exact": exact, "ef": ef, "acorn": acorn}
+    said = Nearest(space=space, vector=vector, scope=scope, where=where, **how)
     came = wire.nearest_from(crossed(wire.nearest_to(said)))
     assert same_vector(vector, came.vector)
-    assert (came.space, came.scope, came.where, came.limit, came.exact) == (space, scope, where, limit, exact)
+    assert (came.space, came.scope, came.where) == (space, scope, where)
+    assert {name: getattr(came, name) for name in how} == how
 
 
 @given(st.lists(st.builds(Found, uuids, st.floats(allow_nan=False), payloads), max_size=3))
