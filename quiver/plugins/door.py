@@ -8,11 +8,11 @@ from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from core.errors import MissingExtra, NoSuchAsset
-from core.filters import Filter
 from core.records import Failure
 from core.types import Modality, Span
 from ingest.decode.text import BOM
 from quiver.reports import Added, AssetView, CollectionStatus, Removed
+from retrieval.expression import Where
 from retrieval.request import Answer, Hit
 
 PathLike = str | Path
@@ -29,7 +29,7 @@ class Door(Protocol):
         *,
         image: PathLike | bytes | None = None,
         like: str | UUID | None = None,
-        where: str | Filter | None = None,
+        where: Where = None,
         modality: str | Modality | Iterable[str] | None = None,
         limit: int = 10,
         exact: bool = False,

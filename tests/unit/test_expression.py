@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.errors import BadFilter
 from core.fields import parse_fields
-from core.filters import And, Eq, Exists, Filter, GeoBox, GeoRadius, In, Not, Or, Range, TextMatch
+from core.filters import And, Eq, Exists, Filter, GeoBox, GeoRadius, In, Not, Null, Or, Range, TextMatch
 from retrieval.expression import parse
 
 FIELDS = parse_fields(
@@ -32,6 +32,14 @@ FIELDS = parse_fields(
         ('created < "2026-01-01T08:00:00+08:00"', Range("created", lt=datetime(2026, 1, 1, tzinfo=UTC))),
         ('body ~ "two words"', TextMatch("body", "two words")),
         ("exists(brand)", Exists("brand")),
+        ("EXISTS  ( brand )", Exists("brand")),
+        ("null(brand)", Null("brand")),
+        ("brand = null", Eq("brand", "null")),
+        ('brand not in ["a", b]', Not(In("brand", ("a", "b")))),
+        ("  brand\n\t =   acme \u00a0", Eq("brand", "acme")),
+        ("brand=acme", Eq("brand", "acme")),
+        ("not  not ok=true", Not(Not(Eq("ok", True)))),
+        ("brand = Müller_9", Eq("brand", "Müller_9")),
         ("near(at, 48.85, 2.35, 1000)", GeoRadius("at", 48.85, 2.35, 1000.0)),
         ("within(at, -1, -2, 3, 4)", GeoBox("at", -1.0, -2.0, 3.0, 4.0)),
         ("ok = true or n = 1 and n = 2", Or((Eq("ok", True), And((Eq("n", 1), Eq("n", 2)))))),
@@ -40,6 +48,30 @@ FIELDS = parse_fields(
 )
 def test_an_expression_says_what_it_seems_to(said: str, meant: Filter) -> None:
     assert parse(said, FIELDS) == meant
+
+
+def test_a_mistake_in_one_of_many_lines_is_shown_in_its_line() -> None:
+    with pytest.raises(BadFilter) as caught:
+        parse("price < 20\n  and brand <\n  and ok = true", FIELDS)
+    assert "\n    and ok = true\n        ^\n" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("price < 20 and colour = red", "price < 20 and colour = red\n                 ^"),
+        ("brand = 猫 and n = 1.5", "brand = 猫 and n = 1.5\n                 ^"),
+        ("ok = true and created > 2026-13-01", "ok = true and created > 2026-13-01\n                ^"),
+        (
+            " or ".join(["brand = acme"] * 40) + " or größe > 3 and " + " and ".join(["ok = true"] * 40),
+            "…" + ("brand = acme or " * 4)[-60:] + "größe > 3 and ok = true",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_shown_at_its_place(said: str, shown: str) -> None:
+    with pytest.raises(BadFilter, match="here:") as caught:
+        parse(said, FIELDS)
+    assert f"  {shown}" in str(caught.value)
 
 
 @pytest.mark.parametrize(("said", "column"), [("price <", 7), ("price < 20 brand", 11), ("(ok = true", 10), ("", 0)])
