@@ -10,6 +10,7 @@ from uuid import UUID
 
 from core.desk import Desk
 from core.filters import Filter
+from core.indexes import Indexes
 from core.points import Found, Nearest, Points, Scope, Stored
 from core.records import Claim, Collection, Draft, Failure, Index, Outcome, Standing, State
 from core.spaces import EmbeddingSpace, Vector, Vectors
@@ -148,9 +149,9 @@ class Blobs(Protocol):
         ...
 
 
-class Catalogue(Desk, Protocol):
-    """The truth about every asset, and what the door keeps (`core.desk`). Fault: CatalogueDown; each racing change is
-    one conditional statement."""
+class Catalogue(Desk, Indexes, Protocol):
+    """The truth about every asset, about indexes (`core.indexes`), and what the door keeps (`core.desk`). Fault:
+    CatalogueDown; each racing change is one conditional statement."""
 
     def at_head(self) -> bool:
         """Whether its tables are at the newest migration."""
@@ -166,18 +167,6 @@ class Catalogue(Desk, Protocol):
 
     def collections(self) -> list[Collection]:
         """By name."""
-        ...
-
-    def create_index(self, index: Index) -> Index:
-        """Make its row. A collection has one serving index at most: Conflict otherwise."""
-        ...
-
-    def indexes(self, collection: str) -> list[Index]:
-        """Those building or serving."""
-        ...
-
-    def serving(self, collection: str) -> Index:
-        """Raises NoSuchCollection when there is none."""
         ...
 
     def register(self, tenant: Tenant, collection: str, drafts: Sequence[Draft]) -> list[tuple[AssetId, Outcome]]:
@@ -204,15 +193,29 @@ class Catalogue(Desk, Protocol):
         ...
 
     def claim(
-        self, collection: str, *, worker: str, lease: timedelta, limit: int, ids: Sequence[AssetId] | None = None
+        self,
+        collection: str,
+        *,
+        worker: str,
+        lease: timedelta,
+        limit: int,
+        ids: Sequence[AssetId] | None = None,
+        index: str | None = None,
     ) -> list[Claim]:
-        """Lease assets that lack a receipt and are not leased, failed for good or waiting to be retried; oldest first.
-        Counts the attempt. Two workers never hold the same asset."""
+        """Lease assets that the serving index lacks, or one that soaks, and that are not leased, failed for good or
+        waiting to be retried; oldest first. Counts the attempt. Two workers never hold the same asset.
+
+        With `index`, one that is building or verifying: what it lacks and the serving one does not wait for. Such a
+        lease keeps nobody from writing the asset to where it is to be found now."""
         ...
 
     def sign(self, index: Index, written: Mapping[Claim, int]) -> dict[AssetId, int | None]:
         """Write receipts for claims whose lease and generation still hold, with how many points each has. Of the
         others: what `VectorStore.forget` is to be told (None: all, the asset is gone)."""
+        ...
+
+    def sign_all(self, written: Sequence[tuple[Index, Mapping[Claim, int]]]) -> list[dict[AssetId, int | None]]:
+        """`sign` for several indexes in one transaction: at no moment has one of them what another lacks."""
         ...
 
     def finish(self, claims: Sequence[Claim]) -> None:
@@ -236,8 +239,11 @@ class Catalogue(Desk, Protocol):
         """End the leases of a worker that is known to be dead: their attempts stay counted; how many."""
         ...
 
-    def fail(self, claim: Claim, *, kind: str, message: str, retry_in: timedelta | None) -> None:
-        """Record the failure and release, if the lease and generation still hold."""
+    def fail(
+        self, claim: Claim, *, kind: str, message: str, retry_in: timedelta | None, index: Index | None = None
+    ) -> None:
+        """Record the failure, if the lease and generation still hold, and release: of the index that it was claimed
+        for, or of all that lack it. Of one `index` alone: then the lease goes on."""
         ...
 
     def failures(
@@ -249,8 +255,10 @@ class Catalogue(Desk, Protocol):
         before: datetime | None = None,
         limit: int = 100,
         asset: AssetId | None = None,
+        index: str | None = None,
     ) -> list[Failure]:
-        """Those of present generations, newest first; of one kind, of one asset, or last tried before a moment."""
+        """Those of present generations, newest first; of one kind, of one asset, or last tried before a moment. Of the
+        serving index unless another is named."""
         ...
 
     def forgive(self, tenant: Tenant, collection: str, ids: Sequence[AssetId] | None = None) -> int:
@@ -262,10 +270,16 @@ class Catalogue(Desk, Protocol):
         ...
 
     def missing(
-        self, collection: str, *, limit: int, quiet: timedelta = timedelta(0), within: timedelta | None = None
+        self,
+        collection: str,
+        *,
+        limit: int,
+        quiet: timedelta = timedelta(0),
+        within: timedelta | None = None,
+        index: str | None = None,
     ) -> list[AssetId]:
-        """What could be claimed now, oldest first: unchanged for at least `quiet`, or held before by somebody who fell
-        silent or handed it back; changed `within` so long ago."""
+        """What could be claimed now, for that index or for those that serve or soak, oldest first: unchanged for at
+        least `quiet`, or held before by somebody who fell silent or handed it back; changed `within` so long ago."""
         ...
 
     def oldest_waiting(self, collection: str) -> timedelta:

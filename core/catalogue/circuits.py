@@ -11,6 +11,7 @@ from core.catalogue import rows
 from core.catalogue.assets import insert_for
 from core.catalogue.engine import now, utc
 from core.catalogue.tables import assets, circuits
+from core.records import IndexState
 
 FIRST = timedelta(seconds=0.5)
 CAP = timedelta(seconds=30)
@@ -48,8 +49,8 @@ def oldest_waiting(conn: Connection, collection: str) -> timedelta:
         select(func.min(assets.c.changed_at)).where(
             assets.c.collection == collection,
             assets.c.removed_at.is_(None),
-            rows.lacks_receipt(rows.ACTIVE),
-            ~rows.has_failed(),
+            rows.lacking([IndexState.SERVING]),
+            ~rows.failed_in([IndexState.SERVING]),
         )
     ).scalar_one()
     return timedelta(0) if oldest is None else moment - utc(oldest)

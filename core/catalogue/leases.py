@@ -7,33 +7,47 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Select, and_, case, delete, exists, literal, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, exists, func, literal, or_, select, update
 
 from core.catalogue import rows
 from core.catalogue.assets import insert_for
 from core.catalogue.engine import now
-from core.catalogue.tables import assets, failures, leases, receipts
-from core.records import Claim, Failure, Index
+from core.catalogue.tables import assets, failures, indexes, leases, receipts
+from core.records import Claim, Failure, Index, IndexState
 from core.types import AssetId, Tenant
 
 
-def _claimable(collection: str, ids: Sequence[AssetId] | None) -> Select[Any]:
+def _claimable(collection: str, ids: Sequence[AssetId] | None, index: str | None) -> Select[Any]:
     moment = now()
-    query = select(assets).where(
-        assets.c.collection == collection,
-        assets.c.removed_at.is_(None),
-        rows.lacks_receipt(rows.ACTIVE),
-        ~rows.leased(moment),
-        ~rows.has_failed(waiting_at=moment),
-    )
+    query = select(assets).where(assets.c.collection == collection, assets.c.removed_at.is_(None))
+    if index is None:
+        query = query.where(rows.lacking(rows.LIVE, moment), ~rows.leased(moment, ""))
+    else:
+        # What is to be found now comes first: an asset that the serving index still waits for is left alone.
+        coming = exists(select(indexes.c.id)).where(indexes.c.id == index, indexes.c.state.in_(rows.COMING))
+        lacks = and_(~rows.signed(index), ~rows.has_failed(index, moment))
+        query = query.where(
+            coming,
+            or_(lacks, rows.abandoned(moment, index)),
+            ~rows.lacking([IndexState.SERVING], moment),
+            ~rows.leased(moment, index),
+            ~rows.leased(moment, ""),
+        )
     if ids is not None:
         query = query.where(assets.c.id.in_(list(ids)))
     return query.order_by(assets.c.changed_at, assets.c.id)
 
 
-def missing(conn: Connection, collection: str, limit: int, quiet: timedelta, within: timedelta | None) -> list[AssetId]:
+def missing(
+    conn: Connection,
+    collection: str,
+    limit: int,
+    quiet: timedelta,
+    within: timedelta | None,
+    index: str | None = None,
+) -> list[AssetId]:
     """Port: `Catalogue.missing`."""
-    query = _claimable(collection, None).with_only_columns(assets.c.id, maintain_column_froms=True).limit(limit)
+    query = _claimable(collection, None, index).with_only_columns(assets.c.id, maintain_column_froms=True).limit(limit)
     if quiet:
         # What somebody held, and holds no more, has no message that could still come.
         was_held = exists(leases.select()).where(leases.c.asset_id == assets.c.id).correlate(assets)
@@ -44,32 +58,42 @@ def missing(conn: Connection, collection: str, limit: int, quiet: timedelta, wit
 
 
 def claim(
-    conn: Connection, collection: str, worker: str, lease: timedelta, limit: int, ids: Sequence[AssetId] | None
+    conn: Connection,
+    collection: str,
+    worker: str,
+    lease: timedelta,
+    limit: int,
+    ids: Sequence[AssetId] | None,
+    index: str | None = None,
 ) -> list[Claim]:
     """Port: `Catalogue.claim`.
 
     SKIP LOCKED only spares two claimers the same wait; what keeps them apart is the condition on the upsert: a lease
     that somebody took meanwhile is not returned.
     """
-    query = _claimable(collection, ids).limit(limit)
+    query = _claimable(collection, ids, index).limit(limit)
     if conn.dialect.name == "postgresql":
         query = query.with_for_update(of=assets, skip_locked=True)
     wanted = {row.id: rows.asset(row) for row in conn.execute(query)}
     if not wanted:
         return []
     moment, token = now(), uuid4().hex
+    of = select(indexes.c.id).where(indexes.c.collection == collection, indexes.c.state.in_(rows.LIVE))
     earlier = {
         row.asset_id: row.attempts
         for row in conn.execute(
-            select(failures.c.asset_id, failures.c.attempts)
+            select(failures.c.asset_id, func.max(failures.c.attempts).label("attempts"))
             .join(assets, assets.c.id == failures.c.asset_id)
             .where(failures.c.asset_id.in_(list(wanted)), failures.c.generation == assets.c.generation)
+            .where(failures.c.index_id.in_(of) if index is None else failures.c.index_id == index)
+            .group_by(failures.c.asset_id)
         )
     }
     new = insert_for(conn)(leases).values(
         [
             {
                 "asset_id": asset.id,
+                "index_id": index or "",
                 "generation": asset.generation,
                 "attempts": earlier.get(asset.id, 0) + 1,
                 "token": token,
@@ -80,7 +104,7 @@ def claim(
         ]
     )
     put = new.on_conflict_do_update(
-        index_elements=["asset_id"],
+        index_elements=["asset_id", "index_id"],
         set_={
             # A row that is still there is of a worker that fell silent, or that handed it back with its attempt undone.
             "attempts": case(
@@ -91,11 +115,21 @@ def claim(
         where=or_(leases.c.token.is_(None), leases.c.expires_at <= moment),
     ).returning(leases.c.asset_id, leases.c.attempts)
     got = {row.asset_id: row.attempts for row in conn.execute(put)}
-    return [Claim(asset=asset, token=token, attempt=got[asset.id]) for asset in wanted.values() if asset.id in got]
+    held = [asset for asset in wanted.values() if asset.id in got]
+    return [Claim(asset=asset, token=token, attempt=got[asset.id], index=index) for asset in held]
 
 
-def sign(conn: Connection, index: Index, written: Mapping[Claim, int]) -> dict[AssetId, int | None]:
-    """Port: `Catalogue.sign`."""
+def sign_all(conn: Connection, written: Sequence[tuple[Index, Mapping[Claim, int]]]) -> list[dict[AssetId, int | None]]:
+    """Port: `Catalogue.sign_all`."""
+    if conn.dialect.name == "postgresql":
+        # A switch that is being decided counts receipts: those come before it or after it, not meanwhile.
+        mine = indexes.c.id.in_([index.id for index, _ in written])
+        conn.execute(select(indexes.c.id).where(mine).order_by(indexes.c.id).with_for_update(read=True, key_share=True))
+    return [_sign(conn, index, counts) for index, counts in written]
+
+
+def _sign(conn: Connection, index: Index, written: Mapping[Claim, int]) -> dict[AssetId, int | None]:
+    active = exists(select(indexes.c.id)).where(indexes.c.id == index.id, indexes.c.state.in_(rows.ACTIVE))
     refused: dict[AssetId, int | None] = {}
     for chunk in rows.chunks(list(written), 500):
         ids, tokens = [c.asset.id for c in chunk], sorted({c.token for c in chunk})
@@ -109,6 +143,7 @@ def sign(conn: Connection, index: Index, written: Mapping[Claim, int]) -> dict[A
             )
             .join(leases, leases.c.asset_id == assets.c.id)
             .where(
+                active,
                 assets.c.id.in_(ids),
                 assets.c.removed_at.is_(None),
                 leases.c.token.in_(tokens),
@@ -122,7 +157,7 @@ def sign(conn: Connection, index: Index, written: Mapping[Claim, int]) -> dict[A
             index_elements=columns[:2], set_={name: new.excluded[name] for name in columns[2:]}
         ).returning(receipts.c.asset_id)
         signed = set(conn.execute(put).scalars())
-        conn.execute(delete(failures).where(failures.c.asset_id.in_(signed)))
+        conn.execute(delete(failures).where(failures.c.asset_id.in_(signed), failures.c.index_id == index.id))
         others = [asset_id for asset_id in ids if asset_id not in signed]
         present = select(assets.c.id, assets.c.generation).where(assets.c.id.in_(others))
         generations: dict[UUID, int] = {row.id: row.generation for row in conn.execute(present)}
@@ -177,12 +212,16 @@ def expire(conn: Connection, worker: str) -> int:
     return len(conn.execute(dead.values(expires_at=moment).returning(leases.c.asset_id)).all())
 
 
-def fail(conn: Connection, claim: Claim, kind: str, message: str, retry_in: timedelta | None) -> None:
+def fail(
+    conn: Connection, claim: Claim, kind: str, message: str, retry_in: timedelta | None, index: Index | None = None
+) -> None:
     """Port: `Catalogue.fail`."""
     moment = now()
+    only = index.id if index is not None else claim.index
     held = (
         select(
             leases.c.asset_id,
+            indexes.c.id,
             leases.c.generation,
             literal(kind),
             literal(message),
@@ -192,22 +231,36 @@ def fail(conn: Connection, claim: Claim, kind: str, message: str, retry_in: time
             literal(moment + retry_in if retry_in is not None else None, failures.c.retry_at.type),
         )
         .join(assets, assets.c.id == leases.c.asset_id)
+        .join(indexes, indexes.c.collection == assets.c.collection)
         .where(
             leases.c.asset_id == claim.asset.id,
             leases.c.token == claim.token,
             leases.c.generation == assets.c.generation,
             assets.c.removed_at.is_(None),
+            _all_that_lack if only is None else indexes.c.id == only,
         )
     )
     _record(conn, held)
-    finish(conn, [claim])
+    if only is not None:  # what it had of this generation may be half of it by now
+        mine = and_(receipts.c.asset_id == claim.asset.id, receipts.c.index_id == only)
+        still = exists(failures.select()).where(
+            failures.c.asset_id == receipts.c.asset_id,
+            failures.c.index_id == receipts.c.index_id,
+            failures.c.generation == receipts.c.generation,
+        )
+        conn.execute(delete(receipts).where(mine, still))
+    if index is None:
+        finish(conn, [claim])
+
+
+_all_that_lack = and_(indexes.c.state.in_(rows.ACTIVE), ~rows.signed(indexes.c.id))
 
 
 def _record(conn: Connection, held: Select[Any]) -> None:
-    columns = ["asset_id", "generation", "kind", "message", "attempts", "worker", "at", "retry_at"]
+    columns = ["asset_id", "index_id", "generation", "kind", "message", "attempts", "worker", "at", "retry_at"]
     new = insert_for(conn)(failures).from_select(columns, held)
     conn.execute(
-        new.on_conflict_do_update(index_elements=["asset_id"], set_={name: new.excluded[name] for name in columns[1:]})
+        new.on_conflict_do_update(index_elements=columns[:2], set_={name: new.excluded[name] for name in columns[2:]})
     )
 
 
@@ -220,6 +273,7 @@ def quarantine(conn: Connection, attempts: int) -> list[AssetId]:
         conn,
         select(
             leases.c.asset_id,
+            indexes.c.id,
             leases.c.generation,
             literal("WorkerLost"),
             literal(message),
@@ -227,11 +281,13 @@ def quarantine(conn: Connection, attempts: int) -> list[AssetId]:
             leases.c.worker,
             literal(moment, failures.c.at.type),
             literal(None, failures.c.retry_at.type),
-        ).where(silent),
+        )
+        .join(assets, assets.c.id == leases.c.asset_id)
+        .join(indexes, indexes.c.collection == assets.c.collection)
+        .where(silent, or_(leases.c.index_id == indexes.c.id, and_(leases.c.index_id == "", _all_that_lack))),
     )
-    return [
-        AssetId(found) for found in conn.execute(delete(leases).where(silent).returning(leases.c.asset_id)).scalars()
-    ]
+    gone = conn.execute(delete(leases).where(silent).returning(leases.c.asset_id)).scalars()
+    return list(dict.fromkeys(AssetId(found) for found in gone))
 
 
 def failed(
@@ -242,12 +298,15 @@ def failed(
     before: datetime | None,
     limit: int,
     asset: AssetId | None = None,
+    index: str | None = None,
 ) -> list[Failure]:
     """Port: `Catalogue.failures`."""
+    serving = select(indexes.c.id).where(indexes.c.collection == collection, indexes.c.state == IndexState.SERVING)
     query = (
         select(failures, assets.c.external_id, assets.c.collection, assets.c.tenant)
         .join(assets, and_(assets.c.id == failures.c.asset_id, assets.c.generation == failures.c.generation))
         .where(assets.c.tenant == tenant, assets.c.collection == collection, assets.c.removed_at.is_(None))
+        .where(failures.c.index_id == index if index is not None else failures.c.index_id.in_(serving))
         .order_by(failures.c.at.desc(), failures.c.asset_id)
         .limit(limit)
     )
@@ -267,5 +326,6 @@ def forgive(conn: Connection, tenant: Tenant, collection: str, ids: Sequence[Ass
     )
     strike = delete(failures).where(theirs).returning(failures.c.asset_id)
     if ids is None:
-        return len(conn.execute(strike).all())
-    return sum(len(conn.execute(strike.where(failures.c.asset_id.in_(some))).all()) for some in rows.chunks(ids, 500))
+        return len(set(conn.execute(strike).scalars()))
+    chunks = rows.chunks(list(set(ids)), 500)
+    return sum(len(set(conn.execute(strike.where(failures.c.asset_id.in_(some))).scalars())) for some in chunks)

@@ -12,12 +12,16 @@ from sqlalchemy import ColumnElement, Row, and_, case, exists, or_, select
 from core.catalogue.engine import utc
 from core.catalogue.tables import assets, failures, indexes, leases, receipts
 from core.fields import FieldType
-from core.records import Collection, Failure, Index, IndexState, State
+from core.indexes import Tended
+from core.records import Collection, Failure, Index, IndexState, State, Storage
 from core.spaces import EmbeddingSpace
 from core.types import Asset, AssetId, Digest, Modality, Reading, Tenant
 
 T = TypeVar("T")
-ACTIVE = (str(IndexState.BUILDING), str(IndexState.SERVING))  # those that assets are written to
+# Those that assets are written to; that show an asset's state; that must not lack what others have.
+ACTIVE = (IndexState.BUILDING, IndexState.VERIFYING, IndexState.SERVING, IndexState.SOAKING)
+COMING = (IndexState.BUILDING, IndexState.VERIFYING)
+LIVE = (IndexState.SERVING, IndexState.SOAKING)
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
@@ -61,6 +65,8 @@ def index(row: Row[Any]) -> Index:
         spaces=tuple(EmbeddingSpace.from_dict(said) for said in row.spaces),
         fields={name: FieldType(kind) for name, kind in row.fields.items()},
         reads=frozenset(Reading(said) for said in row.reads),
+        profile=row.profile,
+        storage=Storage.from_dict(row.plan.get("storage", {})),
     )
 
 
@@ -79,45 +85,85 @@ def failure(row: Row[Any]) -> Failure:
     )
 
 
-def lacks_receipt(states: Sequence[str]) -> ColumnElement[bool]:
-    """Some index of these states has no receipt for the asset's present generation."""
-    signed = exists(receipts.select()).where(
+def tended(row: Row[Any]) -> Tended:
+    """A row of `indexes`, and how it is tended."""
+    created = utc(row.created_at)
+    return Tended(
+        index=index(row),
+        plan=row.plan,
+        note=row.note or "",
+        created_at=created,
+        changed_at=utc(row.changed_at) if row.changed_at else created,
+    )
+
+
+def signed(index_id: ColumnElement[str] | str) -> ColumnElement[bool]:
+    """The index has a receipt for the asset's present generation."""
+    found = exists(receipts.select()).where(
         receipts.c.asset_id == assets.c.id,
-        receipts.c.index_id == indexes.c.id,
+        receipts.c.index_id == index_id,
         receipts.c.generation == assets.c.generation,
     )
-    lacking = exists(select(indexes.c.id)).where(
-        indexes.c.collection == assets.c.collection,
-        indexes.c.state.in_(states),
-        ~signed.correlate(assets, indexes),
+    return found.correlate(assets, indexes)
+
+
+def has_failed(index_id: ColumnElement[str] | str, waiting_at: datetime | None = None) -> ColumnElement[bool]:
+    """A failure of that index stands against the present generation; given a moment, one not yet due to be retried."""
+    stands = and_(
+        failures.c.asset_id == assets.c.id,
+        failures.c.index_id == index_id,
+        failures.c.generation == assets.c.generation,
     )
-    return lacking.correlate(assets)
-
-
-def leased(moment: datetime) -> ColumnElement[bool]:
-    """A worker holds the asset."""
-    live = exists(leases.select()).where(
-        leases.c.asset_id == assets.c.id, leases.c.token.is_not(None), leases.c.expires_at > moment
-    )
-    return live.correlate(assets)
-
-
-def has_failed(waiting_at: datetime | None = None) -> ColumnElement[bool]:
-    """A failure stands against the present generation; given a moment, one not yet due to be retried."""
-    stands = and_(failures.c.asset_id == assets.c.id, failures.c.generation == assets.c.generation)
     if waiting_at is not None:
         stands = and_(stands, or_(failures.c.retry_at.is_(None), failures.c.retry_at > waiting_at))
-    return exists(failures.select()).where(stands).correlate(assets)
+    return exists(failures.select()).where(stands).correlate(assets, indexes)
+
+
+def lacking(states: Sequence[str], waiting_at: datetime | None = None) -> ColumnElement[bool]:
+    """Some index of these states lacks the asset's present generation; given a moment, and may be tried then."""
+    query = exists(select(indexes.c.id)).where(
+        indexes.c.collection == assets.c.collection, indexes.c.state.in_(states), ~signed(indexes.c.id)
+    )
+    if waiting_at is not None:
+        query = query.where(~has_failed(indexes.c.id, waiting_at))
+    return query.correlate(assets)
+
+
+def failed_in(states: Sequence[str]) -> ColumnElement[bool]:
+    """Some index of these states failed to take the asset's present generation."""
+    query = exists(select(indexes.c.id)).where(
+        indexes.c.collection == assets.c.collection, indexes.c.state.in_(states), has_failed(indexes.c.id)
+    )
+    return query.correlate(assets)
+
+
+def leased(moment: datetime, index_id: str | None = None) -> ColumnElement[bool]:
+    """A worker holds the asset; given an id, for that index alone, or, when it is empty, for all."""
+    live = and_(leases.c.asset_id == assets.c.id, leases.c.token.is_not(None), leases.c.expires_at > moment)
+    if index_id is not None:
+        live = and_(live, leases.c.index_id == index_id)
+    return exists(leases.select()).where(live).correlate(assets)
+
+
+def abandoned(moment: datetime, index_id: str) -> ColumnElement[bool]:
+    """Whoever wrote the asset to that index fell silent: what is there of it nobody knows."""
+    dead = and_(
+        leases.c.asset_id == assets.c.id,
+        leases.c.index_id == index_id,
+        leases.c.token.is_not(None),
+        leases.c.expires_at <= moment,
+    )
+    return exists(leases.select()).where(dead).correlate(assets)
 
 
 def state(moment: datetime) -> ColumnElement[str]:
-    """An asset's state, from what stands in the other tables."""
+    """An asset's state in the index that is asked, from what stands in the other tables."""
     serving = exists(select(indexes.c.id)).where(
         indexes.c.collection == assets.c.collection, indexes.c.state == IndexState.SERVING
     )
     return case(
-        (and_(serving.correlate(assets), ~lacks_receipt([IndexState.SERVING])), str(State.INDEXED)),
-        (leased(moment), str(State.WORKING)),
-        (has_failed(), str(State.FAILED)),
+        (and_(serving.correlate(assets), ~lacking([IndexState.SERVING])), str(State.INDEXED)),
+        (leased(moment, ""), str(State.WORKING)),
+        (failed_in([IndexState.SERVING]), str(State.FAILED)),
         else_=str(State.PENDING),
     )

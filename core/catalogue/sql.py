@@ -11,8 +11,9 @@ from sqlalchemy import select
 from core.catalogue import assets, circuits, leases, receipts, rows, stages, tables
 from core.catalogue.desk import SqlDesk
 from core.catalogue.engine import at_head, make_engine, migrate, now, reading, writing
+from core.catalogue.tending import SqlIndexes
 from core.errors import Conflict, NoSuchCollection
-from core.records import Claim, Collection, Draft, Failure, Index, IndexState, Outcome, Standing, State
+from core.records import Claim, Collection, Draft, Failure, Index, Outcome, Standing, State
 from core.types import Asset, AssetId, Digest, Tenant
 
 
@@ -23,7 +24,7 @@ def open_catalogue(url: str | Path, *, max_attempts: int = 3) -> SqlCatalogue:
     return SqlCatalogue(engine, max_attempts=max_attempts)
 
 
-class SqlCatalogue(SqlDesk):
+class SqlCatalogue(SqlDesk, SqlIndexes):
     """`Catalogue` of core.ports. One transaction a call."""
 
     def at_head(self) -> bool:
@@ -63,37 +64,6 @@ class SqlCatalogue(SqlDesk):
             found = conn.execute(select(tables.collections).order_by(tables.collections.c.name))
             return [rows.collection(row) for row in found]
 
-    def create_index(self, index: Index) -> Index:
-        """Port."""
-        with writing(self.engine) as conn:
-            new = assets.insert_for(conn)(tables.indexes).values(
-                id=index.id,
-                collection=index.collection,
-                state=str(index.state),
-                spaces=[space.as_dict() for space in index.spaces],
-                fields={name: str(kind) for name, kind in index.fields.items()},
-                reads=sorted(index.reads),
-                created_at=now(),
-            )
-            conn.execute(new.on_conflict_do_nothing(index_elements=["id"]))
-            return rows.index(conn.execute(select(tables.indexes).where(tables.indexes.c.id == index.id)).one())
-
-    def indexes(self, collection: str) -> list[Index]:
-        """Port."""
-        query = select(tables.indexes).where(
-            tables.indexes.c.collection == collection, tables.indexes.c.state.in_(rows.ACTIVE)
-        )
-        with reading(self.engine) as conn:
-            return [rows.index(row) for row in conn.execute(query.order_by(tables.indexes.c.created_at))]
-
-    def serving(self, collection: str) -> Index:
-        """Port."""
-        for index in self.indexes(collection):
-            if index.state is IndexState.SERVING:
-                return index
-        self.collection(collection)
-        raise NoSuchCollection(f"collection {collection!r} has no index yet: ingest something into it")
-
     def register(self, tenant: Tenant, collection: str, drafts: Sequence[Draft]) -> list[tuple[AssetId, Outcome]]:
         """Port."""
         with writing(self.engine) as conn:
@@ -122,17 +92,29 @@ class SqlCatalogue(SqlDesk):
             return assets.counts(conn, tenant, collection)
 
     def claim(
-        self, collection: str, *, worker: str, lease: timedelta, limit: int, ids: Sequence[AssetId] | None = None
+        self,
+        collection: str,
+        *,
+        worker: str,
+        lease: timedelta,
+        limit: int,
+        ids: Sequence[AssetId] | None = None,
+        index: str | None = None,
     ) -> list[Claim]:
         """Port."""
         with writing(self.engine) as conn:
             leases.quarantine(conn, self._max_attempts)
-            return leases.claim(conn, collection, worker, lease, limit, ids)
+            return leases.claim(conn, collection, worker, lease, limit, ids, index)
 
     def sign(self, index: Index, written: Mapping[Claim, int]) -> dict[AssetId, int | None]:
         """Port."""
         with writing(self.engine) as conn:
-            return leases.sign(conn, index, written)
+            return leases.sign_all(conn, [(index, written)])[0]
+
+    def sign_all(self, written: Sequence[tuple[Index, Mapping[Claim, int]]]) -> list[dict[AssetId, int | None]]:
+        """Port."""
+        with writing(self.engine) as conn:
+            return leases.sign_all(conn, written)
 
     def finish(self, claims: Sequence[Claim]) -> None:
         """Port."""
@@ -159,10 +141,12 @@ class SqlCatalogue(SqlDesk):
         with writing(self.engine) as conn:
             leases.release(conn, claims)
 
-    def fail(self, claim: Claim, *, kind: str, message: str, retry_in: timedelta | None) -> None:
+    def fail(
+        self, claim: Claim, *, kind: str, message: str, retry_in: timedelta | None, index: Index | None = None
+    ) -> None:
         """Port."""
         with writing(self.engine) as conn:
-            leases.fail(conn, claim, kind, message, retry_in)
+            leases.fail(conn, claim, kind, message, retry_in, index)
 
     def failures(
         self,
@@ -173,10 +157,11 @@ class SqlCatalogue(SqlDesk):
         before: datetime | None = None,
         limit: int = 100,
         asset: AssetId | None = None,
+        index: str | None = None,
     ) -> list[Failure]:
         """Port."""
         with reading(self.engine) as conn:
-            return leases.failed(conn, tenant, collection, kind, before, limit, asset)
+            return leases.failed(conn, tenant, collection, kind, before, limit, asset, index)
 
     def forgive(self, tenant: Tenant, collection: str, ids: Sequence[AssetId] | None = None) -> int:
         """Port."""
@@ -189,11 +174,17 @@ class SqlCatalogue(SqlDesk):
             return leases.quarantine(conn, self._max_attempts)
 
     def missing(
-        self, collection: str, *, limit: int, quiet: timedelta = timedelta(0), within: timedelta | None = None
+        self,
+        collection: str,
+        *,
+        limit: int,
+        quiet: timedelta = timedelta(0),
+        within: timedelta | None = None,
+        index: str | None = None,
     ) -> list[AssetId]:
         """Port."""
         with reading(self.engine) as conn:
-            return leases.missing(conn, collection, limit, quiet, within)
+            return leases.missing(conn, collection, limit, quiet, within, index)
 
     def oldest_waiting(self, collection: str) -> timedelta:
         """Port."""

@@ -52,6 +52,8 @@ collections = Table(
     Column("created_at", Moment, nullable=False),
 )
 
+COMING = ("planned", "building", "verifying")  # a collection has one index at most that is to serve some day
+
 indexes = Table(
     "indexes",
     metadata,
@@ -62,15 +64,23 @@ indexes = Table(
     Column("fields", Json, nullable=False),
     Column("reads", Json, nullable=False, server_default="[]"),
     Column("created_at", Moment, nullable=False),
-    Column("plan", Json, nullable=False, server_default="{}"),  # how it is built and kept: `core.records.Index`
+    Column("plan", Json, nullable=False, server_default="{}"),  # how it is built and kept: `core.records.Tended`
     Column("note", Text, nullable=True),  # why it is in its state, when there is something to say
     Column("changed_at", Moment, nullable=True),  # of its state
+    Column("profile", String(255), nullable=False, server_default=""),  # whose encoders made its vectors
     Index(
         "uq_indexes_serving",
         "collection",
         unique=True,
         sqlite_where=Column("state") == "serving",
         postgresql_where=Column("state") == "serving",
+    ),
+    Index(
+        "uq_indexes_coming",
+        "collection",
+        unique=True,
+        sqlite_where=Column("state").in_(COMING),
+        postgresql_where=Column("state").in_(COMING),
     ),
 )
 
@@ -108,7 +118,8 @@ receipts = Table(
     Index("ix_receipts_index_id", "index_id"),
 )
 
-# One row an asset being worked on, or whose worker fell silent. `attempts` counts claims of this generation.
+# One row an asset being worked on, or whose worker fell silent: for all that is written to, or for one index that is
+# being built. `attempts` counts claims of this generation.
 leases = Table(
     "leases",
     metadata,
@@ -118,8 +129,10 @@ leases = Table(
     Column("token", String(32), nullable=True),  # null: given back
     Column("worker", String(255), nullable=False),
     Column("expires_at", Moment, nullable=False),
+    Column("index_id", String(127), primary_key=True, server_default=""),  # empty: all of them
 )
 
+# Why an index does not have this generation of this asset.
 failures = Table(
     "failures",
     metadata,
@@ -131,6 +144,8 @@ failures = Table(
     Column("worker", String(255), nullable=False),
     Column("at", Moment, nullable=False),
     Column("retry_at", Moment, nullable=True),  # null: never by itself
+    Column("index_id", ForeignKey("indexes.id", ondelete="CASCADE"), primary_key=True),
+    Index("ix_failures_index_id", "index_id"),
 )
 
 # Where the time of indexing goes: sums over all batches, of all workers.
