@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from contextlib import contextmanager, nullcontext
-from functools import reduce
-from operator import or_
-from pathlib import Path
-from typing import BinaryIO
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 
 from core.errors import BadQuery, NoSpaceFor, Refused
-from core.filters import Filter
 from core.ports import Encoder
+from core.records import Collection
 from core.spaces import Sparse
 from core.types import Content, Modality, Text
 from ingest.decode.thumbnail import THUMBNAIL, thumbnail
-from ingest.files import opened, printable, reading
-from ingest.sniff import sniff
-from quiver.base import Base
+from quiver.asking import Asking, GivenVector, PathLike, Question, fusion_of, modalities_of, question_of
 from quiver.reports import Embedded, Ranked
 from quiver.sheet import contact_sheet
-from retrieval.expression import parse
-from retrieval.request import Answer, Hit, Like, SearchRequest
-from workers.answering import answer
-from workers.decoding import limits_of, picture, sound
+from retrieval.expression import Where, read_where
+from retrieval.request import Answer, Hit, SearchRequest
+from workers.answering import answer_all
+from workers.decoding import picture
+from workers.staging import stages_of
 
-PathLike = str | Path
 MOST = 2048  # texts or pictures at once
+MOST_QUERIES = 256  # searches at once
 
 
-class Searching(Base):
+class Searching(Asking):
     """Questions and answers."""
 
     def search(
@@ -44,41 +37,106 @@ class Searching(Base):
         *,
         image: PathLike | bytes | None = None,
         audio: PathLike | bytes | None = None,
+        video: PathLike | bytes | None = None,
         like: str | UUID | None = None,
-        where: str | Filter | None = None,
+        vector: GivenVector | None = None,
+        mix: Sequence[Mapping[str, Any]] | None = None,
+        less: Sequence[str] = (),
+        where: Where = None,
         modality: str | Modality | Iterable[str] | None = None,
         limit: int = 10,
+        offset: int = 0,
+        min_score: float | None = None,
         exact: bool = False,
+        fusion: str | None = None,
+        weights: Mapping[str, float] | None = None,
+        rerank: Sequence[str | Mapping[str, Any]] = (),
+        budget: float | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
+        without: Iterable[str | UUID] = (),
+        explain: bool = False,
     ) -> Answer:
-        """Hits for a text, an image, a sound (a path or bytes) or an asset (id or external id), best first.
+        """Hits, best first, for a text, a picture, a sound or a film (a path or bytes), an asset (id or external id),
+        or a vector of a space (`(space, values)`); for several of these together, the mixture of them.
 
-        Of a long sound the beginning is asked for, as much as the encoder hears at once. `where` is an expression over
-        the declared fields, or a filter of core.filters. Raises NoSuchCollection, NoSuchAsset, BadFilter, BadQuery,
-        NoSpaceFor, and what a bad image or sound raises.
+        `mix` adds parts with weights: `{"text": "at night", "weight": 0.5}`; a negative weight is not wanted. `less`
+        adds words that are not wanted, each at -0.5. Of a long sound the beginning is asked for, as much as the encoder
+        hears at once; of a film, some of its pictures. `where` is an expression over the declared fields,
+        Qdrant's filter JSON, or a filter of core.filters. `min_score` is a probability of relevance, of one meaning for
+        every modality. `fusion`: rrf,
+        weighted or dbsf; `weights` are of spaces. `rerank` names stages (`name:key=value`), for which there are
+        `budget` seconds: what does not fit is left out, and told in `Answer.partial`. Of a value of the field
+        `group_by` no more than `group_size` are found; assets in `without` are not. `explain` tells what every stage
+        did.
+
+        Raises NoSuchCollection, NoSuchAsset, BadFilter, BadQuery, NoSpaceFor, and what a bad file raises.
         """
+        question = Question(
+            text=text,
+            image=image,
+            audio=audio,
+            video=video,
+            like=like,
+            vector=vector,
+            mix=mix,
+            less=less,
+            where=where,
+            modality=modality,
+            limit=limit,
+            offset=offset,
+            min_score=min_score,
+            exact=exact,
+            fusion=fusion,
+            weights=weights,
+            rerank=rerank,
+            budget=budget,
+            group_by=group_by,
+            group_size=group_size,
+            without=without,
+            explain=explain,
+        )
         kept = self._collection(collection)
-        query: Content | Like
-        match text, image, audio, like:
-            case str(words), None, None, None:
-                query = Text(words)
-            case None, (str() | Path() | bytes()) as given, None, None:
-                query = self._image(given, self._parts.encoders.of_profile(kept.profile))
-            case None, None, (str() | Path() | bytes()) as given, None:
-                query = self._sound(given, self._parts.encoders.of_profile(kept.profile))
-            case None, None, None, (str() | UUID()) as key:
-                query = Like(self._asset(kept, key).id)
-            case _:
-                raise BadQuery("a query is one of: a text, an image, a sound, an asset to be like")
-        request = SearchRequest(
+        return answer_all(self._parts, [self._request(kept, question)], profile=kept.profile)[0]
+
+    def search_many(self, collection: str, queries: Sequence[Question | Mapping[str, Any]]) -> list[Answer]:
+        """Answers to several queries, in order and in one round trip to the store; each is what `search` takes, by
+        name. Raises as `search`, for the first that is wrong, which it numbers from 0."""
+        if not 1 <= len(queries) <= MOST_QUERIES:
+            raise BadQuery(f"{len(queries)} queries: give 1 to {MOST_QUERIES}")
+        kept = self._collection(collection)
+        if len(queries) == 1:
+            requests = [self._request(kept, question_of(queries[0]))]
+        else:
+            requests = [self._numbered(kept, at, said) for at, said in enumerate(queries)]
+        return answer_all(self._parts, requests, profile=kept.profile)
+
+    def _numbered(self, kept: Collection, at: int, said: Question | Mapping[str, Any]) -> SearchRequest:
+        try:
+            return self._request(kept, question_of(said))
+        except Refused as exc:
+            raise type(exc)(f"query {at}: {exc}") from exc
+
+    def _request(self, kept: Collection, said: Question) -> SearchRequest:
+        return SearchRequest(
             tenant=self._tenant,
             collection=kept.name,
-            query=query,
-            modalities=_modalities(modality),
-            where=parse(where, kept.fields) if isinstance(where, str) else where,
-            limit=limit,
-            exact=exact,
+            query=self._query(kept, said),
+            modalities=modalities_of(said.modality),
+            where=read_where(said.where, kept.fields),
+            limit=said.limit,
+            offset=said.offset,
+            min_score=said.min_score,
+            exact=said.exact,
+            fusion=fusion_of(said.fusion),
+            weights=dict(said.weights or {}),
+            stages=stages_of(self._parts, kept, said.rerank),
+            budget=said.budget,
+            group_by=said.group_by,
+            group_size=said.group_size,
+            without=self._ids_without(kept, said.without),
+            explain=said.explain,
         )
-        return answer(self._parts, request, profile=kept.profile)
 
     def embed(self, contents: Sequence[str | bytes], *, model: str | None = None) -> Embedded:
         """Vectors of texts and pictures (encoded files), in order, all of one space.
@@ -126,35 +184,6 @@ class Searching(Base):
             raise BadQuery("a text is empty: write some words")
         return Text(one)
 
-    def _image(self, image: PathLike | bytes, encoders: Sequence[Encoder]) -> Content:
-        side = max(encoder.wants.pixels for encoder in encoders)
-        with self._given(image, "an image", {Modality.IMAGE}) as (source, media_type):
-            return picture(self._parts, source, media_type=media_type, side=side)
-
-    def _sound(self, audio: PathLike | bytes, encoders: Sequence[Encoder]) -> Content:
-        heard = [encoder.wants for encoder in encoders if Modality.AUDIO in encoder.space.modalities]
-        if not heard:
-            raise NoSpaceFor("no space of this collection embeds sound: give another kind of query")
-        with self._given(audio, "a sound", {Modality.AUDIO, Modality.VIDEO}) as (source, media_type):
-            return sound(self._parts, source, media_type=media_type, wants=reduce(or_, heard))
-
-    @contextmanager
-    def _given(
-        self, given: PathLike | bytes, what: str, kinds: AbstractSet[Modality]
-    ) -> Iterator[tuple[BinaryIO, str]]:
-        """A file that is asked by, and its media type. What is wrong with it is told by its name."""
-        try:
-            with nullcontext(io.BytesIO(given)) if isinstance(given, bytes) else opened(Path(given)) as source:
-                kind = sniff(source, name="", limits=limits_of(self._parts))
-                if kind.modality not in kinds:
-                    raise BadQuery(f"it is {kind.media_type}: give {what}, or search by text")
-                with reading():
-                    source.seek(0)
-                    yield source, kind.media_type
-        except Refused as exc:
-            name = f"the query {what.split()[1]}" if isinstance(given, bytes) else printable(str(given))
-            raise type(exc)(f"{name}: {exc}") from exc
-
     def contact_sheet(self, collection: str, searches: Sequence[tuple[str, Answer]]) -> str:
         """The hits of searches as one HTML page with thumbnails inside."""
         kept = self._collection(collection)
@@ -174,13 +203,3 @@ def _divided(model: str | None) -> tuple[str, str]:
     """The profile and the space of PROFILE#SPACE."""
     profile, _, space = (model or "").partition("#")
     return profile, space
-
-
-def _modalities(said: str | Modality | Iterable[str] | None) -> frozenset[Modality]:
-    if said is None:
-        return frozenset(Modality)
-    names: Sequence[str] = [said] if isinstance(said, str) else list(said)
-    try:
-        return frozenset(Modality(name) for name in names)
-    except ValueError as exc:
-        raise BadQuery(f"{exc}: a modality is one of {', '.join(Modality)}") from exc

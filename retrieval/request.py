@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 from core.errors import BadQuery
 from core.filters import Filter
+from core.spaces import Vector
 from core.types import AssetId, Content, Digest, Metadata, Modality, Reading, Span, Tenant, Text
 
+if TYPE_CHECKING:
+    from retrieval.stages import Reranker
+
 MAX_LIMIT = 1000
+DEEPEST = 10_000  # hits down which pages reach
+MAX_PARTS = 32  # of a mixture
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +29,110 @@ class Like:
     asset: AssetId | str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class InSpace:
+    """A vector of a space, by the space's name: f32 (dim,), of any length where the metric is cosine; or sparse.
+
+    `modality` is what it is a vector of, where that is known: cosines of other kinds of queries are read otherwise.
+    """
+
+    space: str
+    vector: Vector
+    modality: Modality | None = None
+
+
+Single = Content | Like | InSpace
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A part of a mixture. Of a negative weight: not this."""
+
+    what: Single
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    """This, but with that and without the other: the sum of the parts' vectors, each times its weight."""
+
+    parts: tuple[Part, ...]
+
+
+Query = Single | Mixture
+
+
+class Fusion(StrEnum):
+    """How lists of several spaces and modalities become one order: `retrieval.fusion`."""
+
+    RRF = "rrf"
+    WEIGHTED = "weighted"
+    DBSF = "dbsf"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRequest:
     """A query. Raises BadQuery when it cannot be meant."""
 
     tenant: Tenant
     collection: str
-    query: Content | Like
+    query: Query
     modalities: frozenset[Modality] = frozenset(Modality)
     where: Filter | None = None
     limit: int = 10
+    offset: int = 0
+    min_score: float | None = None  # of a hit's relevance: a probability, the same for every modality
     exact: bool = False
+    fusion: Fusion | None = None  # None: as is best for the index
+    weights: Mapping[str, float] = field(default_factory=dict)  # of spaces by name; 1 for the others
+    stages: tuple[Reranker, ...] = ()
+    budget: float | None = None  # seconds for all stages
+    group_by: str | None = None  # a declared field: `group_size` hits of a value at most
+    group_size: int = 1
+    without: frozenset[AssetId] = frozenset()
+    explain: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_LIMIT:
             raise BadQuery(f"limit is {self.limit}: ask for 1 to {MAX_LIMIT} hits")
+        if not 0 <= self.offset <= DEEPEST - self.limit:
+            raise BadQuery(f"offset is {self.offset}: offset and limit together reach from 0 to {DEEPEST:,}; filter")
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
+            raise BadQuery(f"min_score is {self.min_score}: it is a probability, from 0 to 1")
+        if self.budget is not None and not (math.isfinite(self.budget) and self.budget > 0):
+            raise BadQuery(f"a budget of {self.budget} seconds: give more than 0, or leave it out")
+        if not 1 <= self.group_size <= MAX_LIMIT:
+            raise BadQuery(f"group_size is {self.group_size}: ask for 1 to {MAX_LIMIT} hits a group")
+        if any(not math.isfinite(weight) or weight < 0 for weight in self.weights.values()):
+            raise BadQuery("a space's weight is a number of 0 or more")
         if not self.modalities:
             raise BadQuery("no modality is left to search: name one of " + ", ".join(Modality))
-        if isinstance(self.query, Text) and not self.query.value.strip():
-            raise BadQuery("the query is empty: write some words, or give an image or an asset")
+        for single in singles(self.query):
+            if isinstance(single, Text) and not single.value.strip():
+                raise BadQuery("the query is empty: write some words, or give an image or an asset")
+        if isinstance(self.query, Mixture):
+            _check_mixture(self.query)
+
+
+def singles(query: Query) -> tuple[Single, ...]:
+    """What a query speaks of."""
+    return tuple(part.what for part in query.parts) if isinstance(query, Mixture) else (query,)
+
+
+def words_of(query: Query) -> str | None:
+    """The words that a query asks for, where it has any."""
+    parts = query.parts if isinstance(query, Mixture) else (Part(query),)
+    said = [part.what.value for part in parts if isinstance(part.what, Text) and part.weight > 0]
+    return " ".join(said) or None
+
+
+def _check_mixture(query: Mixture) -> None:
+    if not 1 <= len(query.parts) <= MAX_PARTS:
+        raise BadQuery(f"a mixture of {len(query.parts)} parts: give 1 to {MAX_PARTS}")
+    if any(not math.isfinite(part.weight) or not part.weight for part in query.parts):
+        raise BadQuery("a part's weight is a number other than 0")
+    if all(part.weight < 0 for part in query.parts):
+        raise BadQuery("nothing but what is not wanted: give a part of a positive weight, too")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +140,26 @@ class Match:
     """The best segment of a hit in one space."""
 
     space: str
+    content: Modality  # of the segment
     score: float  # raw, of that space: not comparable over spaces
+    probability: float | None = None  # calibrated: that it is relevant; None where nothing is known
     rank: int  # among assets in that list, from 1
     ordinal: int
     span: Span | None
     text: str | None
     source: Reading | None = None  # how the text was read out of the asset, when it was
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What a stage did to a hit. `rank` from 1; None: it was not there."""
+
+    stage: str
+    rank_before: int | None
+    rank: int
+    score_before: float | None
+    score: float
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +172,10 @@ class Hit:
     media_type: str
     digest: Digest
     metadata: Metadata
-    score: float  # fused, of this answer only
+    score: float  # by which this answer is ordered; of this answer only
     matches: tuple[Match, ...]
+    relevance: float | None = None  # calibrated: a probability, the same for every query and modality
+    effects: tuple[Effect, ...] = ()  # of every stage, where an explanation was asked for
 
     @property
     def text(self) -> str | None:
@@ -79,3 +190,5 @@ class Answer:
     hits: tuple[Hit, ...]
     encoders: Mapping[str, str]  # space to model: whose judgement this is
     seconds: Mapping[str, float] = field(default_factory=dict)  # by stage
+    partial: tuple[str, ...] = ()  # stages that there was no time for
+    query: UUID | None = None  # by which a verdict on it is told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Lock, Thread
 from time import monotonic, time_ns
@@ -12,33 +12,34 @@ from core.errors import Fault
 from core.runtime import metrics, traces
 from core.runtime.wiring import Parts
 from retrieval.request import Answer, SearchRequest
-from retrieval.search import search
+from retrieval.search import search_all
 
 log = logging.getLogger(__name__)
 
 
-def answer(parts: Parts, request: SearchRequest, *, profile: str) -> Answer:
-    """As `retrieval.search.search`, faults included, with the encoders of that profile."""
+def answer_all(parts: Parts, requests: Sequence[SearchRequest], *, profile: str) -> list[Answer]:
+    """As `retrieval.search.search_all`, faults included, with the encoders of that profile."""
 
-    def ask(request: SearchRequest) -> Answer:
-        return search(
-            request,
+    def ask(some: Sequence[SearchRequest]) -> list[Answer]:
+        return search_all(
+            some,
             catalogue=parts.catalogue,
             store=parts.store,
             encoder_of=lambda space: parts.encoders.of_space(profile, space),
         )
 
-    with traces.span("search", collection=metrics.named(request.collection)):
+    with traces.span("search", collection=metrics.named(requests[0].collection)):
         began = time_ns()
-        found = ask(request)
+        found = ask(requests)
         for stage in metrics.SEARCH_STAGES:
-            ended = began + round(found.seconds[stage] * 1e9)
+            ended = began + round(found[0].seconds[stage] * 1e9)
             traces.past(f"search.{stage}", began, ended)
             began = ended
-    metrics.searched(found.seconds)
-    if parts.settings.recall_every_seconds and not request.exact:
+    for each in found:
+        metrics.searched(each.seconds)
+    if parts.settings.recall_every_seconds and not requests[0].exact:
         sampler = parts.also(Sampler, lambda: Sampler(every=parts.settings.recall_every_seconds))
-        sampler.offer(found, lambda: ask(replace(request, exact=True)))
+        sampler.offer(found[0], lambda: ask([replace(requests[0], exact=True)])[0])
     return found
 
 

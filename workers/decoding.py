@@ -10,6 +10,7 @@ from functools import reduce
 from operator import or_
 from typing import BinaryIO
 
+from core.errors import CorruptMedia
 from core.records import Collection
 from core.runtime.wiring import Parts
 from core.types import Audio, Content, Image, Modality, Piece, Reading, Wants
@@ -71,6 +72,17 @@ def picture(parts: Parts, source: bytes | BinaryIO, *, media_type: str, side: in
     content = _first(parts, source, Modality.IMAGE, media_type, wants)
     assert isinstance(content, Image)
     return content
+
+
+def frames(parts: Parts, source: bytes | BinaryIO, *, media_type: str, side: int, most: int = 8) -> list[Image]:
+    """Pictures of a film, at most `most` of those that its beginning would be indexed by, evenly spread. Raises as
+    `decode`, and CorruptMedia for one that shows none."""
+    wants = Wants(contents=frozenset({Modality.IMAGE}), pixels=side)
+    with closing(decode(parts, source, modality=Modality.VIDEO, media_type=media_type, wants=wants)) as pieces:
+        shown = [s.content for s in next(pieces).segments if isinstance(s.content, Image)]
+    if not shown:
+        raise CorruptMedia("the film shows nothing: give one with pictures")
+    return shown[:: -(-len(shown) // most)]
 
 
 def sound(parts: Parts, source: bytes | BinaryIO, *, media_type: str, wants: Wants) -> Audio:

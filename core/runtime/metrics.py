@@ -38,7 +38,7 @@ DRIFT = Gauge(
 REQUESTS = Counter("quiver_http_requests", "Requests answered.", ["method", "route", "status"])
 REQUEST = Histogram("quiver_http_request_seconds", "Seconds to answer.", ["method", "route"], buckets=FAST)
 SEARCH = Histogram("quiver_search_stage_seconds", "Seconds of a search, by stage.", ["stage"], buckets=FAST)
-SEARCH_STAGES = ("encode", "store", "fuse")
+SEARCH_STAGES = ("encode", "store", "fuse", "rerank")
 TENANTS = "(tenants)"  # no collection of the operator has a parenthesis in its name
 RECALL = Gauge(
     "quiver_ann_recall_ratio",

@@ -77,10 +77,27 @@ def answer_table(answer: Answer) -> None:
         ],
     )
     spent = answer.seconds
-    stages = ", ".join(f"{name} {spent[name] * 1e3:.1f}" for name in ("encode", "store", "fuse"))
+    stages = ", ".join(f"{name} {spent[name] * 1e3:.1f}" for name in ("encode", "store", "fuse", "rerank"))
     models = "; ".join(f"{space} = {model}" for space, model in answer.encoders.items())
     line = f"{len(answer.hits)} hits in {spent['total'] * 1e3:.1f} ms ({stages}) · {models}"
     out.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+    if answer.partial:
+        late = ", ".join(answer.partial)
+        out.print(f"not done, for lack of time: {late}", style="yellow", markup=False, highlight=False)
+
+
+def effects_table(answer: Answer) -> None:
+    """Of every hit: its place and score in each list, and what each stage did to it."""
+    rows: list[list[object]] = []
+    for at, hit in enumerate(answer.hits, start=1):
+        for match in hit.matches:
+            chance = "" if match.probability is None else f"{match.probability:.2f}"
+            where = f"{match.space}/{match.content}"
+            rows.append([at, hit.external_id, where, match.rank, f"{match.score:.4f}", chance, match.source or ""])
+        for effect in hit.effects:
+            moved = f"{effect.rank_before or '-'} > {effect.rank}"
+            rows.append([at, hit.external_id, effect.stage, moved, f"{effect.score:.4f}", "", effect.note])
+    table(["#", "asset", "list or stage", "rank", "score", "probability", "note"], rows)
 
 
 def _best(hit: Hit) -> str:

@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from core.desk import Quota, Role
 from core.fields import FieldType
-from core.types import Modality, Reading
-from retrieval.request import MAX_LIMIT
+from core.types import Reading
 
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 MOST_CHARS = 100_000  # of a text that is embedded whole
@@ -60,19 +59,6 @@ class Keys(In):
     """Assets, by id or external id."""
 
     assets: list[Annotated[str, Field(max_length=1023)]] = Field(min_length=1, max_length=10_000)
-
-
-class SearchQuery(In):
-    """A query: a text, a picture or a sound (base64 of a file) or an asset to be like."""
-
-    text: str | None = Field(default=None, max_length=100_000)
-    image: str | None = Field(default=None, description="A picture: base64 of its file")
-    audio: str | None = Field(default=None, description="A sound: base64 of its file")
-    like: str | None = Field(default=None, max_length=1023, description="An asset, by id or external id")
-    where: str | None = Field(default=None, max_length=100_000, description="For example: kind = photo and price < 20")
-    modality: list[Modality] | None = None
-    limit: int = Field(default=10, ge=1, le=MAX_LIMIT)
-    exact: bool = Field(default=False, description="Compare with every point")
 
 
 class Selection(In):

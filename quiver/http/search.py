@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +17,11 @@ from pydantic import BaseModel
 from core.errors import BadQuery, Overloaded
 from core.filters import words
 from core.types import Modality
-from quiver.http.access import Caller, Reader
-from quiver.http.schemas import EmbeddingsQuery, Label, Picture, RerankQuery, SearchQuery, Words
-from quiver.http.views import AnswerOut
+from quiver.http.access import Reader
+from quiver.http.answers import AnswerOut, AnswersOut
+from quiver.http.queries import SearchQueries, SearchQuery, file_of
+from quiver.http.schemas import EmbeddingsQuery, Label, Picture, RerankQuery, Words
 from quiver.reports import ModelView
-from retrieval.request import Answer
 
 router = APIRouter(prefix="/v1")
 PLACES = 32  # requests that use the models at once: of 40 threads
@@ -109,24 +108,19 @@ class RerankOut(BaseModel):
 
 @router.post("/collections/{collection}/search", tags=["search"])
 def search(collection: Label, query: SearchQuery, caller: Reader) -> AnswerOut:
-    """Find assets by words, by a picture, by a sound, or by their likeness to another."""
-    caller.charge(queries=1)
+    """Find assets by words, a picture, a sound, a film, their likeness to another, a vector, or a mixture of these."""
+    caller.charge(queries=query.cost())
     with admitted():
-        return AnswerOut.of(_answered(collection, query, caller))
+        return AnswerOut.of(caller.quiver.search_many(collection, [query.question()])[0])
 
 
-def _answered(collection: str, query: SearchQuery, caller: Caller) -> Answer:
-    return caller.quiver.search(
-        collection,
-        query.text,
-        image=_file(query.image) if query.image is not None else None,
-        audio=_file(query.audio) if query.audio is not None else None,
-        like=query.like,
-        where=query.where,
-        modality=query.modality,
-        limit=query.limit,
-        exact=query.exact,
-    )
+@router.post("/collections/{collection}/search/batch", tags=["search"])
+def search_many(collection: Label, queries: SearchQueries, caller: Reader) -> AnswersOut:
+    """Several searches at once, answered in order."""
+    caller.charge(queries=sum(query.cost() for query in queries.queries))
+    with admitted():
+        found = caller.quiver.search_many(collection, [query.question() for query in queries.queries])
+        return AnswersOut(answers=[AnswerOut.of(answer) for answer in found])
 
 
 @router.get("/models", tags=["models"])
@@ -170,21 +164,12 @@ def rerank(query: RerankQuery, caller: Reader) -> RerankOut:
     )
 
 
-def _file(said: str) -> bytes:
-    """Base64, with or without the head of a data URL. Raises BadQuery."""
-    body = said.partition(",")[2] if said.startswith("data:") else said
-    try:
-        return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise BadQuery(f"the file is not base64 ({exc}): encode its file") from exc
-
-
 def _content(one: str | Words | Picture) -> str | bytes:
     match one:
         case Words(text=text):
             return _worded(text)
         case Picture(image=image):
-            return _file(image)
+            return file_of(image)
         case str():
             return _worded(one)
 

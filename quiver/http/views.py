@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -13,7 +13,6 @@ from core.fields import FieldType
 from core.records import Failure, Outcome, State
 from core.types import Modality, Reading
 from quiver.reports import Added, AssetState, AssetView, CollectionStatus, JobStatus
-from retrieval.request import Answer
 from workers.collections import label_of
 from workers.reconcile import Drift
 
@@ -181,81 +180,6 @@ class Accepted(BaseModel):
     assets: list[AddedOut] = []
     refused: list[RefusedOut] = []
     job: JobOut | None = None
-
-
-class SpanOut(BaseModel):
-    """Where a segment lies in its asset: half open."""
-
-    start: float
-    end: float
-    unit: Literal["char", "second"]
-
-
-class MatchOut(BaseModel):
-    """The best segment of a hit in one space."""
-
-    space: str
-    score: float
-    rank: int
-    ordinal: int
-    source: Reading | None
-    span: SpanOut | None
-    text: str | None
-
-
-class HitOut(BaseModel):
-    """An asset that was found."""
-
-    asset: UUID
-    external_id: str
-    modality: Modality
-    media_type: str
-    digest: str
-    metadata: dict[str, Any]
-    score: float
-    text: str | None
-    matches: list[MatchOut]
-
-
-class AnswerOut(BaseModel):
-    """Hits, best first, whose judgement it is, and the seconds that each stage took."""
-
-    hits: list[HitOut]
-    encoders: dict[str, str]
-    seconds: dict[str, float]
-
-    @classmethod
-    def of(cls, said: Answer) -> AnswerOut:
-        """From an answer."""
-        return cls(
-            hits=[
-                HitOut(
-                    asset=hit.asset,
-                    external_id=hit.external_id,
-                    modality=hit.modality,
-                    media_type=hit.media_type,
-                    digest=hit.digest,
-                    metadata=dict(hit.metadata),
-                    score=hit.score,
-                    text=hit.text,
-                    matches=[
-                        MatchOut(
-                            space=m.space,
-                            score=m.score,
-                            rank=m.rank,
-                            ordinal=m.ordinal,
-                            source=m.source,
-                            span=SpanOut(start=m.span.start, end=m.span.end, unit=m.span.unit) if m.span else None,
-                            text=m.text,
-                        )
-                        for m in hit.matches
-                    ],
-                )
-                for hit in said.hits
-            ],
-            encoders=dict(said.encoders),
-            seconds=dict(said.seconds),
-        )
 
 
 class RemovedOut(BaseModel):

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import base64
-import io
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 import httpx
 import numpy as np
 
-from core.errors import BadQuery, NoSuchAsset
-from core.filters import Filter
+from core.errors import NoSuchAsset
 from core.records import Failure
 from core.types import Modality
-from ingest.files import opened
+from quiver.asking import GivenVector, Question, question_of
 from quiver.remote import reading
+from quiver.remote.questions import body_of
 from quiver.remote.wire import Wire
 from quiver.reports import (
     AssetState,
@@ -31,6 +29,7 @@ from quiver.reports import (
     Ranked,
     Removed,
 )
+from retrieval.expression import Where
 from retrieval.request import Answer
 from workers.reconcile import Drift
 
@@ -96,26 +95,58 @@ class Asking:
         *,
         image: PathLike | bytes | None = None,
         audio: PathLike | bytes | None = None,
+        video: PathLike | bytes | None = None,
         like: str | UUID | None = None,
-        where: str | Filter | None = None,
+        vector: GivenVector | None = None,
+        mix: Sequence[Mapping[str, Any]] | None = None,
+        less: Sequence[str] = (),
+        where: Where = None,
         modality: str | Modality | Iterable[str] | None = None,
         limit: int = 10,
+        offset: int = 0,
+        min_score: float | None = None,
         exact: bool = False,
+        fusion: str | None = None,
+        weights: Mapping[str, float] | None = None,
+        rerank: Sequence[str | Mapping[str, Any]] = (),
+        budget: float | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
+        without: Iterable[str | UUID] = (),
+        explain: bool = False,
     ) -> Answer:
-        """As `Quiver.search`; `where` is an expression."""
-        if where is not None and not isinstance(where, str):
-            raise BadQuery("over HTTP a filter is written as an expression: price < 20 and kind = photo")
-        body: dict[str, Any] = {"limit": limit, "exact": exact, "where": where, "text": text}
-        for name, given in (("image", image), ("audio", audio)):
-            if given is not None:
-                with stream_of(given) as (source, _):
-                    body[name] = base64.b64encode(source.read()).decode()
-        if like is not None:
-            body["like"] = str(like)
-        if modality is not None:
-            body["modality"] = [str(modality)] if isinstance(modality, str) else [str(each) for each in modality]
-        said = {name: value for name, value in body.items() if value is not None}
-        return reading.answer(self._wire.post(place_of(collection, "search"), said))
+        """As `Quiver.search`."""
+        question = Question(
+            text=text,
+            image=image,
+            audio=audio,
+            video=video,
+            like=like,
+            vector=vector,
+            mix=mix,
+            less=less,
+            where=where,
+            modality=modality,
+            limit=limit,
+            offset=offset,
+            min_score=min_score,
+            exact=exact,
+            fusion=fusion,
+            weights=weights,
+            rerank=rerank,
+            budget=budget,
+            group_by=group_by,
+            group_size=group_size,
+            without=without,
+            explain=explain,
+        )
+        return reading.answer(self._wire.post(place_of(collection, "search"), body_of(question)))
+
+    def search_many(self, collection: str, queries: Sequence[Question | Mapping[str, Any]]) -> list[Answer]:
+        """As `Quiver.search_many`."""
+        said = {"queries": [body_of(question_of(query)) for query in queries]}
+        found = self._wire.post(place_of(collection, "search/batch"), said)
+        return [reading.answer(each) for each in found["answers"]]
 
     def embed(self, contents: Sequence[str | bytes], *, model: str | None = None) -> Embedded:
         """As `Quiver.embed`."""
@@ -175,18 +206,6 @@ class Asking:
 
 def place_of(collection: str, rest: str = "") -> str:
     return f"/v1/collections/{quote(collection, safe='')}" + (f"/{rest}" if rest else "")
-
-
-@contextmanager
-def stream_of(given: PathLike | bytes | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
-    """A stream of what was given, and its name."""
-    if isinstance(given, bytes):
-        yield io.BytesIO(given), ""
-    elif isinstance(given, (str, Path)):
-        with opened(Path(given)) as source:
-            yield source, Path(given).name
-    else:
-        yield given, ""
 
 
 def _content(one: str | bytes) -> str | dict[str, str]:

@@ -18,7 +18,8 @@ from core.records import State
 from ingest.sources.manifest import MEDIA_TYPES, form_of
 from ingest.sources.upload import upload_id
 from quiver.remote import reading
-from quiver.remote.asking import Asking, place_of, stream_of
+from quiver.remote.asking import Asking, place_of
+from quiver.remote.questions import stream_of
 from quiver.reports import Added, CollectionStatus, JobStatus
 
 PathLike = str | Path

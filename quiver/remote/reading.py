@@ -12,7 +12,7 @@ from core.fields import FieldType
 from core.records import Failure, Outcome, State
 from core.types import Asset, AssetId, Digest, JobId, Modality, Reading, Span, Tenant
 from quiver.reports import Added, AssetState, AssetView, CollectionStatus, JobStatus, ModelView
-from retrieval.request import Answer, Hit, Match
+from retrieval.request import Answer, Effect, Hit, Match
 from workers.reconcile import Drift, Finding, Kind
 
 Json = Mapping[str, Any]
@@ -131,7 +131,13 @@ def refusal(said: Json) -> Refusal:
 
 def answer(said: Json) -> Answer:
     """Hits."""
-    return Answer(hits=tuple(_hit(one) for one in said["hits"]), encoders=said["encoders"], seconds=said["seconds"])
+    return Answer(
+        hits=tuple(_hit(one) for one in said["hits"]),
+        encoders=said["encoders"],
+        seconds=said["seconds"],
+        partial=tuple(said["partial"]),
+        query=UUID(said["query"]) if said["query"] else None,
+    )
 
 
 def _hit(said: Json) -> Hit:
@@ -146,7 +152,9 @@ def _hit(said: Json) -> Hit:
         matches=tuple(
             Match(
                 space=one["space"],
+                content=Modality(one["content"]),
                 score=one["score"],
+                probability=one["probability"],
                 rank=one["rank"],
                 ordinal=one["ordinal"],
                 source=None if one["source"] is None else Reading(one["source"]),
@@ -155,6 +163,8 @@ def _hit(said: Json) -> Hit:
             )
             for one in said["matches"]
         ),
+        relevance=said["relevance"],
+        effects=tuple(Effect(**one) for one in said["effects"]),
     )
 
 

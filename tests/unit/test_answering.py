@@ -21,7 +21,7 @@ from core.types import AssetId, Tenant, Text
 from ingest.sources.manifest import Inline
 from retrieval.request import Answer, SearchRequest
 from tests.doubles import toy_parts
-from workers.answering import Sampler, answer
+from workers.answering import Sampler, answer_all
 from workers.collections import ensure
 from workers.indexing import index_batch
 from workers.intake import register
@@ -70,10 +70,10 @@ def test_what_a_search_misses_is_measured_by_one_in_so_many_seconds(parts: Parts
     metrics.recalled(1.0)
     before = REGISTRY.get_sample_value("quiver_search_stage_seconds_count", {"stage": "store"}) or 0
     for _ in range(3):
-        hits = answer(parts, ASKED, profile="toy").hits
+        hits = answer_all(parts, [ASKED], profile="toy")[0].hits
     parts.also(Sampler, lambda: Sampler(every=1)).close()
     assert store.exact == 1, "the others came too soon"
-    exactly = answer(parts, replace(ASKED, exact=True), profile="toy").hits
+    exactly = answer_all(parts, [replace(ASKED, exact=True)], profile="toy")[0].hits
     assert [sorted(hit.external_id for hit in each) for each in (exactly, hits)] == [["a", "b"], ["b", "d"]]
     assert recall() == 0.5
     assert REGISTRY.get_sample_value("quiver_search_stage_seconds_count", {"stage": "store"}) == before + 4
@@ -83,7 +83,7 @@ def test_a_comparison_that_fails_harms_nobody_and_says_nothing(parts: Parts) -> 
     assert isinstance(parts.store, Forgetful)
     parts.store.down = True
     metrics.recalled(0.5)
-    answer(parts, ASKED, profile="toy")
+    answer_all(parts, [ASKED], profile="toy")[0]
     parts.also(Sampler, lambda: Sampler(every=1)).close()
     assert (parts.store.exact, recall()) == (1, 0.5)
 
@@ -108,7 +108,7 @@ def test_nothing_is_compared_unless_it_is_set(tmp_path: Path) -> None:
     parts = toy_parts(tmp_path)
     parts.__dict__["store"] = Forgetful()
     register(parts, ME, ensure(parts, "c"), [Inline("a", "red")], lambda c, ids: void(index_batch(parts, c, ids)))
-    answer(parts, ASKED, profile="toy")
+    answer_all(parts, [ASKED], profile="toy")[0]
     assert not parts._others
     parts.close()
 
@@ -121,11 +121,11 @@ def test_the_stages_of_a_search_are_spans_of_its_trace(parts: Parts) -> None:
     exporter = InMemorySpanExporter()
     traces.configure("quiver-test", exporter=exporter)
     try:
-        answer(parts, ASKED, profile="toy")
+        answer_all(parts, [ASKED], profile="toy")
     finally:
         traces.stop()
     spans = {span.name: span for span in exporter.get_finished_spans()}
-    assert set(spans) == {"search", "search.encode", "search.store", "search.fuse"}
+    assert set(spans) == {"search", "search.encode", "search.store", "search.fuse", "search.rerank"}
     assert spans["search"].attributes == {"collection": "c"}
     assert spans["search.encode"].end_time == spans["search.store"].start_time
     outer = spans["search"].context

@@ -216,7 +216,7 @@ def test_an_answer_says_whose_judgement_it_is_and_how_long_each_stage_took(world
     world.add(WORDS)
     answer = world.ask("red")
     assert answer.encoders == {"colour": "toy", "words": "toy"}
-    assert set(answer.seconds) == {"encode", "store", "fuse", "total"}
+    assert set(answer.seconds) == {"encode", "store", "fuse", "rerank", "total"}
     assert all(spent >= 0 for spent in answer.seconds.values())
     assert answer.seconds["total"] == max(answer.seconds.values())
 

@@ -19,7 +19,7 @@ NASTY = """</figure><script>alert("x")</script>&amp;'"><img src=x onerror=y>"""
 
 
 def hit(modality: Modality, name: str = "a", text: str | None = None) -> Hit:
-    match = Match(space="s", score=0.5, rank=1, ordinal=0, span=None, text=text)
+    match = Match(space="s", content=modality, score=0.5, rank=1, ordinal=0, span=None, text=text)
     return Hit(
         asset=AssetId(uuid4()),
         external_id=name,

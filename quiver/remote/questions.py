@@ -1,0 +1,72 @@
+"""A question as JSON, with its files in base64."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from core.filters import Filter
+from core.spaces import Sparse
+from ingest.files import opened
+from quiver.asking import Question, vector_of
+from retrieval.filter_json import write
+
+PathLike = str | Path
+FILES = ("image", "audio", "video")
+
+
+def body_of(question: Question) -> dict[str, Any]:
+    """What the server's `SearchQuery` reads. Raises BadQuery, and what a file that cannot be read raises."""
+    body = _thing({each.name: getattr(question, each.name) for each in fields(question)})
+    if isinstance(question.where, Filter):
+        body["where"] = write(question.where)
+    body["mix"] = [_thing(dict(part)) for part in question.mix or ()]
+    body["less"] = list(question.less)
+    body["weights"] = dict(question.weights or {})
+    body["rerank"] = [spec if isinstance(spec, str) else dict(spec) for spec in question.rerank]
+    body["without"] = [str(key) for key in question.without]
+    if question.modality is not None:
+        said = question.modality
+        body["modality"] = [str(said)] if isinstance(said, str) else [str(each) for each in said]
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _thing(said: dict[str, Any]) -> dict[str, Any]:
+    """The same with what is asked by as JSON."""
+    for name in FILES:
+        if said.get(name) is not None:
+            with stream_of(said[name]) as (source, _):
+                said[name] = base64.b64encode(source.read()).decode()
+    if said.get("like") is not None:
+        said["like"] = str(said["like"])
+    if said.get("vector") is not None:
+        said["vector"] = _vector(said["vector"])
+    return said
+
+
+def _vector(given: Any) -> Mapping[str, Any]:
+    read = vector_of(given)
+    values = read.vector.values if isinstance(read.vector, Sparse) else read.vector
+    return {
+        "space": read.space,
+        "values": values.tolist(),
+        "indices": read.vector.indices.tolist() if isinstance(read.vector, Sparse) else None,
+        "modality": None if read.modality is None else str(read.modality),
+    }
+
+
+@contextmanager
+def stream_of(given: PathLike | bytes | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
+    """A stream of what was given, and its name."""
+    if isinstance(given, bytes):
+        yield io.BytesIO(given), ""
+    elif isinstance(given, (str, Path)):
+        with opened(Path(given)) as source:
+            yield source, Path(given).name
+    else:
+        yield given, ""

@@ -1,0 +1,62 @@
+"""Stages of a search by name: this project's and those of plug-ins (entry-point group quiver.rerankers)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any, cast
+
+from core.errors import BadQuery, MissingExtra
+from core.records import Collection
+from core.runtime.wiring import Parts
+from retrieval.stages import Reranker
+
+GROUP = "quiver.rerankers"
+MOST = 16  # stages of one search
+Factory = Callable[[Parts, Collection, Mapping[str, Any]], Reranker]  # Raises BadQuery for what it does not know
+
+BUILT_IN: dict[str, Factory] = {}
+
+
+def stages_of(parts: Parts, collection: Collection, specs: Sequence[str | Mapping[str, Any]]) -> tuple[Reranker, ...]:
+    """`name`, `name:key=value,key=value` or `{"stage": name, key: value}`, in the order in which they run.
+
+    Raises BadQuery, MissingExtra, and what a stage raises.
+    """
+    if len(specs) > MOST:
+        raise BadQuery(f"{len(specs)} stages: give {MOST} at most")
+    return tuple(_stage(parts, collection, spec) for spec in specs)
+
+
+def stage_names() -> list[str]:
+    """The stages that can be named."""
+    return sorted({*BUILT_IN, *(found.name for found in entry_points(group=GROUP))})
+
+
+def _stage(parts: Parts, collection: Collection, spec: str | Mapping[str, Any]) -> Reranker:
+    name, options = _read(spec)
+    if name in BUILT_IN:
+        return BUILT_IN[name](parts, collection, options)
+    for found in entry_points(group=GROUP, name=name):
+        try:
+            return cast(Factory, found.load())(parts, collection, options)
+        except ModuleNotFoundError as exc:
+            raise MissingExtra(f"stage {name!r} needs the package {exc.name}: pip install {exc.name}") from exc
+    raise BadQuery(f"there is no stage {name!r}; there is: {', '.join(stage_names()) or 'none'}")
+
+
+def _read(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if not isinstance(spec, str):
+        options = dict(spec)
+        name = options.pop("stage", None)
+        if not isinstance(name, str):
+            raise BadQuery(f"{dict(spec)!r} names no stage: write {{'stage': NAME, …}}")
+        return name, options
+    name, colon, rest = spec.partition(":")
+    options = {}
+    for pair in rest.split(",") if colon else ():
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise BadQuery(f"{spec!r}: write a stage as NAME or NAME:key=value,key=value")
+        options[key.strip()] = value.strip()
+    return name.strip(), options
