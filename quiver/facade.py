@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from core.runtime.wiring import open_parts
+from quiver.archive import Archive
 from quiver.ingesting import Ingesting
 from quiver.models import Modelling
 from quiver.searching import Searching
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from quiver.remote.quiver import RemoteQuiver
 
 
-class Quiver(Ingesting, Searching, Modelling, Upkeep):
+class Quiver(Ingesting, Searching, Modelling, Upkeep, Archive):
     """Ingest, search and keep collections. Open one with `Quiver.open`; close it, or use it in a `with`."""
 
     @classmethod

@@ -57,6 +57,7 @@ def main() -> None:
     from quiver.cli import (  # noqa: F401  # each adds its commands
         assets,
         collections,
+        export,
         failures,
         ingest,
         jobs,

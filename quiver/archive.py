@@ -1,0 +1,142 @@
+"""Out and in again: collections as tables, and the whole installation as a backup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
+from pathlib import Path
+
+from core.errors import BadQuery
+from core.filters import Filter
+from core.runtime.wiring import open_payloads
+from core.types import Modality
+from ingest.files import opened
+from ingest.sources.points import columns_of
+from quiver.base import Base
+from retrieval.expression import parse
+from workers import foreign
+from workers.carried import Carried
+from workers.collections import ensure
+from workers.export import Exported, check_target, export
+from workers.importing import Imported, take_in
+from workers.landing import land, spaces_at
+from workers.table_reader import Reader
+
+
+class Archive(Base):
+    """What leaves, and what comes back."""
+
+    def export(
+        self,
+        collection: str,
+        target: str | Path,
+        *,
+        where: str | Filter | None = None,
+        blobs: str | Path | None = None,
+        on_progress: Callable[[Exported], None] | None = None,
+    ) -> Exported:
+        """Write the indexed assets of this tenant with their vectors into a Parquet file, one row a segment.
+
+        `where` chooses among them, as in a search. `blobs`: a folder, or a file that ends with .tar, for the bytes.
+        Raises NoSuchCollection, BadFilter, MissingExtra, BlobsDown when it cannot be written, and then the file is as
+        it was.
+        """
+        kept = self._collection(collection)
+        check_target(Path(target))
+        return export(
+            self._parts,
+            kept,
+            self._tenant,
+            Path(target),
+            where=parse(where, kept.fields) if isinstance(where, str) else where,
+            blobs=Path(blobs) if blobs is not None else None,
+            on_progress=on_progress,
+        )
+
+    def import_(
+        self,
+        source: str | Path,
+        collection: str,
+        *,
+        blobs: str | Path | None = None,
+        profile: str | None = None,
+        vectors: Mapping[str, str] | None = None,
+        columns: Mapping[str, str] | None = None,
+        modality: str | Modality | None = None,
+        source_key: str | None = None,
+        on_progress: Callable[[Imported], None] | None = None,
+    ) -> Imported:
+        """Take in what `export` wrote, or another Qdrant collection, with the vectors that are there: nothing is
+        embedded. Makes the collection if there is none. Twice is once.
+
+        `blobs`: what `export` wrote besides. Of `qdrant://HOST:PORT/COLLECTION` say in `vectors` which of its vectors
+        is of which space, as `{"clip": "image"}`, by which you declare that the space's model made them; `columns` as
+        for `ingest` (text, id); `modality` when its points are not of texts; `profile` of a collection that is made.
+        Assets without bytes are found, but cannot be shown or embedded by another model.
+
+        What is wrong with a row is in the report's `refused`. Raises ModelMismatch, BadQuery, NoSuchPath,
+        NoSuchCollection, BadManifest when the file is no export, CorruptMedia where it is damaged: what came before is
+        kept, and running it again goes on.
+        """
+        said = str(source)
+        if foreign.is_foreign(said):
+            wanted = None if modality is None else _modality(modality)
+            if blobs is not None:
+                raise BadQuery("blobs come with an export, not from a Qdrant server: leave them out")
+            return self._import_foreign(
+                said, collection, profile, vectors or {}, columns or {}, wanted, source_key, on_progress
+            )
+        if vectors or columns or modality or profile:
+            raise BadQuery(
+                "an export says by itself what it holds: vectors, columns, modality and profile are left out"
+            )
+        carrying = closing(Carried(Path(blobs))) if blobs is not None else nullcontext()
+        with opened(Path(source)) as file, carrying as carried:
+            table = Reader(file)
+            made, spaces = land(self._parts, self._owner, collection, table.heading)
+            done = Imported(
+                total=table.rows,
+                ignored=tuple(one.vector_name for one in table.heading.spaces if one.vector_name not in spaces),
+            )
+            return take_in(
+                self._parts,
+                made,
+                self._tenant,
+                table,
+                spaces,
+                done=done,
+                bytes_from=carried,
+                on_progress=on_progress,
+            )
+
+    def _import_foreign(
+        self,
+        source: str,
+        collection: str,
+        profile: str | None,
+        vectors: Mapping[str, str],
+        columns: Mapping[str, str],
+        modality: Modality | None,
+        source_key: str | None,
+        on_progress: Callable[[Imported], None] | None,
+    ) -> Imported:
+        if not vectors:
+            raise BadQuery(
+                "say which vector is of which space, as --vector NAME=SPACE; a vector without a name: =SPACE"
+            )
+        url, name = foreign.address_of(source)
+        named = columns_of(columns)
+        spaces = foreign.mapped(spaces_at(self._parts, self._owner, collection, profile), vectors)
+        points = open_payloads(source_key, url, name)
+        foreign.check_dims(spaces, points.dims())
+        made = ensure(self._parts, collection, None, profile, owner=self._owner)
+        held = self._parts.catalogue.serving(made.name).spaces
+        done = Imported(total=len(points), lacking=tuple(one.name for one in held if one not in spaces.values()))
+        rows = foreign.rows_of(points, list(spaces), named, modality)
+        return take_in(self._parts, made, self._tenant, rows, spaces, done=done, bare=False, on_progress=on_progress)
+
+
+def _modality(said: str | Modality) -> Modality:
+    if said not in (Modality.TEXT, Modality.IMAGE, Modality.AUDIO):
+        raise BadQuery(f"modality {str(said)!r}: points are of text, image or audio")
+    return Modality(said)
