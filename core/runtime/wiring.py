@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from core.blobs.local import LocalBlobs
+from core.catalogue import copying
+from core.catalogue.copying import Copy
 from core.catalogue.sql import open_catalogue
 from core.encoders.machine import prefer
 from core.encoders.registry import Encoders
@@ -37,6 +39,11 @@ def open_parts(**settings: Any) -> Parts:
     return Parts(said, Encoders())
 
 
+def open_copy(path: Path) -> Copy:
+    """A catalogue that was copied into a file, which is brought to the newest migration."""
+    return copying.open_copy(path)
+
+
 def open_payloads(api_key: str | None, url: str, collection: str) -> ServerPayloads:
     """Another collection, on the Qdrant server at that URL, to be read. It is not spoken to yet."""
     from core.stores import payloads
@@ -57,6 +64,19 @@ class Parts:
         url = self.settings.database_url
         where = url.get_secret_value() if url else self._folder() / "catalogue.db"
         return open_catalogue(where, max_attempts=self.settings.max_attempts)
+
+    def copy_catalogue(self, target: Path) -> Copy:
+        """Write all of it, as it is at one moment, into a file of SQLite, and open that. Raises CatalogueBroken."""
+        copying.copy_out(self._sql(), target)
+        return copying.open_copy(target)
+
+    def fill_catalogue(self, source: Path, *, replace: bool) -> None:
+        """Take in such a file, which is changed by that, in one transaction. Raises Conflict when a collection is there
+        already, unless all is to be replaced; records of erasures never are."""
+        copying.copy_in(self._sql(), source, replace=replace)
+
+    def _sql(self) -> Any:
+        return self.catalogue.engine  # type: ignore[attr-defined]  # of the one implementation, whatever wraps it
 
     @cached_property
     def blobs(self) -> Blobs:
