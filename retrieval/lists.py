@@ -16,6 +16,7 @@ from retrieval.request import SearchRequest
 from retrieval.stages import AskedVector
 
 TIERS = {16: 50, 100: 300, 1000: 3000, 10_000: 30_000}  # points of each list for so many hits
+GROUPED = 100  # hits that groups are made of at least
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +67,8 @@ def _contents(modalities: frozenset[Modality], reads: frozenset[Reading]) -> fro
 
 def depth_of(request: SearchRequest) -> int:
     """How many hits to make: of few steps, so that the pages of one question are cut from one order."""
-    deepest = max((request.offset + request.limit, *(stage.depth for stage in request.stages)))
+    grouped = 0 if request.group_by is None else GROUPED
+    deepest = max((request.offset + request.limit, grouped, *(stage.depth for stage in request.stages)))
     return min(step for step in TIERS if step >= min(deepest, max(TIERS)))
 
 

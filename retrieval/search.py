@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -18,7 +18,8 @@ from core.spaces import EmbeddingSpace
 from core.types import Digest, Modality, Reading
 from retrieval.asked import asset_of, must_be_empty, vectors_of
 from retrieval.fusion import dbsf, rrf, weighted
-from retrieval.lists import Ranked, depth_of, nearest, ranked, searched, wanted
+from retrieval.grouping import deeper, grouped
+from retrieval.lists import TIERS, Ranked, depth_of, nearest, ranked, searched, wanted
 from retrieval.request import Answer, Fusion, Hit, Match, SearchRequest
 from retrieval.stages import Asked, AskedVector, chain
 
@@ -68,8 +69,9 @@ def search_all(
         for request in requests:
             must_be_empty(request, catalogue, exc)
         found = {}
-    stored = perf_counter()
     curves = curves_of(index)
+    asked = [_filled(one, index, store, found, curves) for one in asked]
+    stored = perf_counter()
     spent = {"encode": encoded - began, "store": stored - encoded}
     return [_answered(one, index, store, found, curves, spent) for one in asked]
 
@@ -95,14 +97,14 @@ def _answered(
 ) -> Answer:
     began = perf_counter()
     request = one.request
-    pairs = zip(one.lists, one.queries, strict=True)
-    made = [ranked(each, content, found.get(query, ())) for (each, content), query in pairs]
-    hits = fused(request, made, curves)[: one.depth]
+    hits = fused(request, _lists(one, found), curves)[: one.depth]
     fused_at = perf_counter()
     deadline = None if request.budget is None else fused_at + request.budget
     hits, late, stages = chain(hits, Asked(request, index, one.vectors, store, deadline))
     if request.min_score is not None:
         hits = [hit for hit in hits if hit.relevance is not None and hit.relevance >= request.min_score]
+    if request.group_by is not None:
+        hits = grouped(hits, request.group_by, request.group_size)
     ended = perf_counter()
     return Answer(
         hits=tuple(hits[request.offset : request.offset + request.limit]),
@@ -116,6 +118,29 @@ def _answered(
         },
         partial=late,
     )
+
+
+def _lists(one: _Question, found: Mapping[Nearest, Sequence[Found]]) -> list[Ranked]:
+    pairs = zip(one.lists, one.queries, strict=True)
+    return [ranked(each, content, found.get(query, ())) for (each, content), query in pairs]
+
+
+def _filled(
+    one: _Question, index: Index, store: VectorStore, found: dict[Nearest, list[Found]], curves: Curves
+) -> _Question:
+    """The question, asked as deep as its groups need; what the store found for that is in `found`."""
+    request = one.request
+    while request.group_by is not None:
+        lists = _lists(one, found)
+        hits = grouped(fused(request, lists, curves)[: one.depth], request.group_by, request.group_size)
+        enough = len(hits) >= request.offset + request.limit
+        depth = None if enough else deeper(one.depth, [each.points for each in lists])
+        if depth is None:
+            break
+        queries = [replace(query, limit=TIERS[depth]) for query in one.queries]
+        found |= searched(index, store, dict.fromkeys(queries, depth))
+        one = replace(one, queries=queries, depth=depth)
+    return one
 
 
 def _check(request: SearchRequest, index: Index) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
+from threading import Lock, Thread
 from time import perf_counter
 from typing import Protocol
 
 from core.ports import VectorStore
 from core.records import Index
 from core.spaces import EmbeddingSpace, Vector
-from core.types import Modality
+from core.types import AssetId, Modality
 from retrieval.request import Effect, Hit, SearchRequest
+
+MOST_LEFT = 8  # stages that were left behind and still run: as long as there are so many, no further one is begun
 
 
 class OutOfTime(Exception):
@@ -36,11 +40,16 @@ class Asked:
     vectors: Sequence[AskedVector]
     store: VectorStore
     deadline: float | None = None  # of `time.perf_counter`; None: as long as it takes
+    notes: dict[AssetId, str] = field(default_factory=dict)  # why a hit stands where it does, for explanations
 
     def check(self) -> None:
         """Raises OutOfTime when the allowance is used up. To be called between steps that take long."""
         if self.deadline is not None and perf_counter() >= self.deadline:
             raise OutOfTime
+
+    def tell(self, hit: Hit, note: str) -> None:
+        """What an explanation is to say of this stage and this hit."""
+        self.notes[hit.asset] = note
 
 
 class Reranker(Protocol):
@@ -62,29 +71,84 @@ class Reranker(Protocol):
 
 
 def chain(hits: Sequence[Hit], asked: Asked) -> tuple[list[Hit], tuple[str, ...], dict[str, float]]:
-    """The hits after every stage of the request, the stages that there was no time for, and the seconds of each."""
+    """The hits after every stage of the request, the stages that there was no time for, and the seconds of each.
+
+    With a deadline a stage runs on a thread of its own and is left behind when it is not done by then, whether it looks
+    at the clock or not; what it makes of the hits later is thrown away.
+    """
     here, late = list(hits), list[str]()
     spent: dict[str, float] = {}
     for stage in asked.request.stages:
         began = perf_counter()
+        mine = replace(asked, notes={})
         try:
             asked.check()
-            after = list(stage.rerank(here, asked))
+            after = _within(stage, here, mine) if asked.deadline is not None else list(stage.rerank(here, mine))
         except OutOfTime:
             late.append(stage.name)
             continue
         finally:
             spent[stage.name] = spent.get(stage.name, 0.0) + perf_counter() - began
-        here = _told(stage.name, here, after) if asked.request.explain else after
+        here = _told(stage.name, here, after, mine.notes) if asked.request.explain else after
     return here, tuple(late), spent
 
 
-def _told(stage: str, before: Sequence[Hit], after: Sequence[Hit]) -> list[Hit]:
+class _Left:
+    """The threads of stages that were left behind: there is no way to end a thread."""
+
+    threads: list[Thread] = []  # noqa: RUF012  # of the whole process, as threads are
+    lock = Lock()
+
+    @classmethod
+    def full(cls) -> bool:
+        with cls.lock:
+            cls.threads[:] = [thread for thread in cls.threads if thread.is_alive()]
+            return len(cls.threads) >= MOST_LEFT
+
+    @classmethod
+    def behind(cls, thread: Thread) -> None:
+        with cls.lock:
+            cls.threads.append(thread)
+
+
+def _within(stage: Reranker, hits: Sequence[Hit], asked: Asked) -> list[Hit]:
+    """What a stage makes of the hits until the deadline. Raises OutOfTime, and what the stage raises."""
+    assert asked.deadline is not None
+    if _Left.full():
+        raise OutOfTime
+    made: list[list[Hit]] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            made.append(list(stage.rerank(hits, asked)))
+        except BaseException as exc:  # noqa: BLE001  # whatever it is, it is raised where the stage was asked for
+            raised.append(exc)
+
+    thread = Thread(target=copy_context().run, args=(run,), name=f"stage {stage.name}", daemon=True)
+    thread.start()
+    thread.join(max(0.0, asked.deadline - perf_counter()))
+    if raised:
+        raise raised[0]
+    if not made:
+        _Left.behind(thread)
+        raise OutOfTime
+    return made[0]
+
+
+def _told(stage: str, before: Sequence[Hit], after: Sequence[Hit], notes: Mapping[AssetId, str]) -> list[Hit]:
     """The hits after a stage, each with what the stage did to it."""
     was = {hit.asset: (rank, hit.score) for rank, hit in enumerate(before, start=1)}
     out = []
     for rank, hit in enumerate(after, start=1):
         rank_before, score_before = was.get(hit.asset, (None, None))
-        told = Effect(stage=stage, rank_before=rank_before, rank=rank, score_before=score_before, score=hit.score)
+        told = Effect(
+            stage=stage,
+            rank_before=rank_before,
+            rank=rank,
+            score_before=score_before,
+            score=hit.score,
+            note=notes.get(hit.asset, ""),
+        )
         out.append(replace(hit, effects=(*hit.effects, told)))
     return out
