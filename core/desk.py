@@ -1,12 +1,13 @@
-"""What the door keeps in the catalogue: API keys, bulk jobs, and replies to requests that may come twice."""
+"""What the door keeps in the catalogue: API keys, bulk jobs, replies to requests that may come twice, verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
+from uuid import UUID
 
 from core.records import Draft, Outcome, State
 from core.types import AssetId, Digest, JobId, KeyId, Tenant
@@ -99,6 +100,27 @@ class Reply:
     body: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A search that was recorded: words, names and digests, never a file or a vector."""
+
+    id: UUID
+    tenant: Tenant
+    collection: str
+    said: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How good somebody found an asset as an answer to a recorded search. 0: wrong; larger: better."""
+
+    asset: AssetId
+    external_id: str
+    grade: int
+    at: datetime
+
+
 class Desk(Protocol):
     """The catalogue's side of it. Each racing change is one conditional statement. Fault: CatalogueDown."""
 
@@ -183,4 +205,23 @@ class Desk(Protocol):
 
     def end_reply(self, tenant: Tenant, key: str, *, status: int | None, body: str | None) -> None:
         """Keep the answer; with None for the status forget the request, so that it can be sent again."""
+        ...
+
+    def record(self, queries: Sequence[Recorded]) -> None:
+        """Keep searches. One that is there already is left as it is."""
+        ...
+
+    def judge(self, tenant: Tenant, collection: str, query: UUID, asset: AssetId, grade: int) -> None:
+        """Keep a verdict; the last one on an asset stands. Raises NoSuchQuery, also when it is another tenant's or
+        of another collection, and NoSuchAsset."""
+        ...
+
+    def judged(
+        self, tenant: Tenant, collection: str, *, after: UUID | None = None, limit: int = 1000
+    ) -> list[tuple[Recorded, list[Verdict]]]:
+        """A page, by id, of searches that have verdicts on assets that are there, and these by external id."""
+        ...
+
+    def forget_queries(self, *, before: datetime, tenant: Tenant | None = None) -> int:
+        """Delete recorded searches older than that, with their verdicts; of one tenant, or of all; how many."""
         ...

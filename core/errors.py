@@ -5,7 +5,7 @@ Fault                     the message defaults to the docstring; `retryable` tel
 │   ├── NoSuchPath  EmptyMedia  UnsupportedMedia  CorruptMedia  TooLarge
 │   ├── OutOfMemory  TimedOut  DecoderCrashed
 │   ├── BadManifest  BadMetadata  BadFilter  BadField  BadQuery
-│   ├── NoSuchCollection  NoSuchAsset  NoSuchJob  NoSuchKey  NoSpaceFor
+│   ├── NoSuchCollection  NoSuchAsset  NoSuchJob  NoSuchKey  NoSuchQuery  NoSpaceFor
 │   ├── Unauthorized  Forbidden  ForbiddenAddress  RemoteFailed
 │   └── Conflict
 ├── Unavailable           the world's: retried
@@ -105,6 +105,10 @@ class NoSuchJob(Refused):
 
 class NoSuchKey(Refused):
     """There is no API key of that id."""
+
+
+class NoSuchQuery(Refused):
+    """There is no recorded search of that id in this collection: search with record=true, and use the answer's id."""
 
 
 class Unauthorized(Refused):

@@ -1,15 +1,16 @@
-"""What the door keeps in the catalogue, over SQLAlchemy Core: API keys, bulk jobs, replies."""
+"""What the door keeps in the catalogue, over SQLAlchemy Core: API keys, bulk jobs, replies, judgements."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import Engine
 
-from core.catalogue import jobs, keys, replies
+from core.catalogue import jobs, judgements, keys, replies
 from core.catalogue.engine import reading, writing
-from core.desk import ApiKey, Job, JobClaim, Refusal, Reply
+from core.desk import ApiKey, Job, JobClaim, Recorded, Refusal, Reply, Verdict
 from core.records import Draft, Outcome, State
 from core.types import AssetId, Digest, JobId, KeyId, Tenant
 
@@ -119,3 +120,25 @@ class SqlDesk:
         """Port."""
         with writing(self.engine) as conn:
             replies.end(conn, tenant, key, status, body)
+
+    def record(self, queries: Sequence[Recorded]) -> None:
+        """Port."""
+        with writing(self.engine) as conn:
+            judgements.record(conn, queries)
+
+    def judge(self, tenant: Tenant, collection: str, query: UUID, asset: AssetId, grade: int) -> None:
+        """Port."""
+        with writing(self.engine) as conn:
+            judgements.judge(conn, tenant, collection, query, asset, grade)
+
+    def judged(
+        self, tenant: Tenant, collection: str, *, after: UUID | None = None, limit: int = 1000
+    ) -> list[tuple[Recorded, list[Verdict]]]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return judgements.judged(conn, tenant, collection, after, limit)
+
+    def forget_queries(self, *, before: datetime, tenant: Tenant | None = None) -> int:
+        """Port."""
+        with writing(self.engine) as conn:
+            return judgements.forget(conn, before, tenant)

@@ -271,14 +271,16 @@ queries = Table(
     Column("collection", ForeignKey("collections.name"), nullable=False),
     Column("said", Json, nullable=False),
     Column("at", Moment, nullable=False),
-    Index("ix_queries_tenant_collection_at", "tenant", "collection", "at"),
+    Index("ix_queries_tenant_collection_id", "tenant", "collection", "id"),
+    Index("ix_queries_at", "at"),
 )
 
 verdicts = Table(
     "verdicts",
     metadata,
     Column("query_id", ForeignKey("queries.id", ondelete="CASCADE"), primary_key=True),
-    Column("asset_id", Uuid, primary_key=True),
+    Column("asset_id", ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True),
     Column("grade", Integer, nullable=False),  # 0: wrong; larger: better
     Column("at", Moment, nullable=False),
+    Index("ix_verdicts_asset_id", "asset_id"),
 )

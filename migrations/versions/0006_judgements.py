@@ -39,19 +39,24 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['collection'], ['collections.name'], name=op.f('fk_queries_collection')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_queries'))
     )
-    op.create_index('ix_queries_tenant_collection_at', 'queries', ['tenant', 'collection', 'at'], unique=False)
+    op.create_index('ix_queries_tenant_collection_id', 'queries', ['tenant', 'collection', 'id'], unique=False)
+    op.create_index('ix_queries_at', 'queries', ['at'], unique=False)
     op.create_table('verdicts',
     sa.Column('query_id', sa.Uuid(), nullable=False),
     sa.Column('asset_id', sa.Uuid(), nullable=False),
     sa.Column('grade', sa.Integer(), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['asset_id'], ['assets.id'], name=op.f('fk_verdicts_asset_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['query_id'], ['queries.id'], name=op.f('fk_verdicts_query_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('query_id', 'asset_id', name=op.f('pk_verdicts'))
     )
+    op.create_index('ix_verdicts_asset_id', 'verdicts', ['asset_id'], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_index('ix_verdicts_asset_id', table_name='verdicts')
     op.drop_table('verdicts')
     op.drop_table('calibrations')
-    op.drop_index('ix_queries_tenant_collection_at', table_name='queries')
+    op.drop_index('ix_queries_at', table_name='queries')
+    op.drop_index('ix_queries_tenant_collection_id', table_name='queries')
     op.drop_table('queries')
