@@ -25,13 +25,13 @@ import qdrant_edge as e
 
 from core.catalogue.sql import open_catalogue
 from core.encoders.checked import Checked
-from core.points import Column, Nearest, Points, Scope, payload, point_id
+from core.points import EF, Column, Nearest, Points, Scope, payload, point_id
 from core.ports import Encoder
-from core.records import Collection, Index, IndexState
+from core.records import Collection, Index, IndexState, Storage
 from core.spaces import Dense, EmbeddingSpace, Metric
 from core.stores.edge import EdgeStore
 from core.stores.edge_shard import Shard
-from core.stores.edge_types import EF, request, to_filter
+from core.stores.edge_types import request, to_filter
 from core.stores.translate import scoped
 from core.types import Asset, AssetId, Digest, Modality, Segment, Tenant, Text
 from retrieval.request import SearchRequest
@@ -185,7 +185,7 @@ def compare(store: EdgeStore, folder: Path, vectors: Dense) -> dict[str, Any]:
             f"store, {deep} hits": lambda n: store.search(INDEX, [query(n, deep)]),
             "query path without encoder": path,
             "of it, catalogue": lambda _: catalogue.serving("bench"),
-            "query to engine's types": lambda n: request(query(n, LIMIT)),
+            "query to engine's types": lambda n: request(query(n, LIMIT), Storage()),
         }
     )
     near, exact = (

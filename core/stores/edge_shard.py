@@ -14,7 +14,7 @@ import qdrant_edge as e
 from core.errors import Fault, IndexDrifted, StoreDown
 from core.filters import Filter
 from core.points import Found, Nearest, Points, Scope, Stored, check_points
-from core.records import Index
+from core.records import Index, Storage
 from core.stores import edge_folder as folder
 from core.stores.edge_log import Log
 from core.stores.edge_types import found, request, stored, to_filter, translated, upserts
@@ -38,6 +38,7 @@ class Shard:
             self._shard, self.lost = folder.load(path)
             self._log = Log(path)
         self.made = made
+        self._storage = Storage.from_dict(made.get("storage", {}))
         self.over = False
         self._lock = RLock()
 
@@ -73,7 +74,7 @@ class Shard:
         """See the port."""
         asked = [at for at, query in enumerate(queries) if check_query(index, query)]
         with translated():
-            batch = e.QueryBatchRequest([request(queries[at]) for at in asked])
+            batch = e.QueryBatchRequest([request(queries[at], self._storage) for at in asked])
         answers = self._use(lambda shard: shard.query_batch(batch) if asked else [])
         out: list[list[Found]] = [[] for _ in queries]
         for at, answer in zip(asked, answers, strict=True):

@@ -14,15 +14,14 @@ from qdrant_client import models as m
 
 from core.errors import BadPoint, Defect, Fault, IndexDrifted, ModelMismatch, StoreDown, StoreLocked
 from core.points import Found, Nearest, Points, Stored
-from core.records import Index
-from core.spaces import Metric, Sparse, Vector
+from core.records import Index, Storage
+from core.spaces import Sparse, Vector
 from core.stores.guards import as_sparse, by_generation
+from core.stores.kept import edge_params, edge_search
 from core.stores.translate import payload_indexes, scoped, up_to
 
 BATCH = 256  # points in one update: the engine holds the interpreter while it writes
-EF = 128  # search depth: recall@10 of 0.99 and more at 100,000 points
 
-_DISTANCE = {Metric.COSINE: e.Distance.Cosine, Metric.DOT: e.Distance.Dot}
 _SCHEMA = {
     m.PayloadSchemaType.KEYWORD: e.PayloadSchemaType.Keyword,
     m.PayloadSchemaType.INTEGER: e.PayloadSchemaType.Integer,
@@ -70,7 +69,7 @@ def translated() -> Iterator[None]:
 
 def config(index: Index) -> e.EdgeConfig:
     """A shard with one named vector a space and its write-ahead log on: without it there is no lock and no replay."""
-    dense = {s.vector_name: e.EdgeVectorParams(s.dim, _DISTANCE[s.metric]) for s in index.spaces if not s.sparse}
+    dense = {s.vector_name: edge_params(s, index.storage) for s in index.spaces if not s.sparse}
     sparse = {s.vector_name: e.EdgeSparseVectorParams() for s in index.spaces if s.sparse}
     return e.EdgeConfig(vectors=dense, sparse_vectors=sparse, wal_enabled=True)
 
@@ -98,19 +97,15 @@ def upserts(points: Points) -> Iterator[e.UpdateOperation]:
             yield e.UpdateOperation.upsert_points(batch, replaceable)
 
 
-def request(query: Nearest) -> e.QueryRequest:
-    """A checked query."""
+def request(query: Nearest, storage: Storage) -> e.QueryRequest:
+    """A checked query of an index that is kept so."""
     vector = query.vector
     value = _sparse(vector) if isinstance(vector, Sparse) else vector.tolist()
     return e.QueryRequest(
         limit=query.limit,
         query=e.Query.Nearest(value, query.space.vector_name),
         filter=to_filter(scoped(query.scope, query.where)),
-        params=e.SearchParams(
-            hnsw_ef=max(query.ef or EF, query.limit),
-            exact=query.exact,
-            acorn=e.AcornSearchParams(enable=True, max_selectivity=1.0) if query.acorn else None,
-        ),
+        params=edge_search(query, storage),
         with_payload=True,
     )
 

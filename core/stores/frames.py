@@ -19,7 +19,7 @@ import msgpack
 from core import errors
 from core.errors import BadPoint, Defect, Fault, Misconfigured, TooLarge
 
-VERSION = 1
+VERSION = 2
 LIMIT = 256 << 20  # bytes of a frame
 
 _HEAD = struct.Struct("<I")

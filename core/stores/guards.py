@@ -11,7 +11,7 @@ import numpy as np
 
 from core.errors import BadPoint, Conflict, ModelMismatch
 from core.points import Found, Nearest, Points, Stored, check_vectors
-from core.records import Index
+from core.records import Index, Storage
 from core.spaces import EmbeddingSpace, Sparse, Vector
 from core.types import AssetId
 
@@ -23,11 +23,13 @@ def describe(index: Index) -> dict[str, Any]:
         "collection": index.collection,
         "spaces": [space.as_dict() for space in index.spaces],
         "fields": {name: str(kind) for name, kind in sorted(index.fields.items())},
+        "storage": index.storage.as_dict(),
     }
 
 
 def check_same(kept: Mapping[str, Any], index: Index) -> None:
-    """Raises ModelMismatch when an index that exists was made for other spaces, Conflict for other fields."""
+    """Raises ModelMismatch when an index that exists was made for other spaces, Conflict for other fields or another
+    storage. One that says nothing of its storage was made before there was a choice."""
     said = describe(index)
 
     def names(spaces: list[dict[str, Any]]) -> list[str]:
@@ -35,9 +37,10 @@ def check_same(kept: Mapping[str, Any], index: Index) -> None:
 
     if (was := names(kept["spaces"])) != (now := names(said["spaces"])):
         raise ModelMismatch(f"index {index.id!r} holds {', '.join(was)}, not {', '.join(now)}: reindex into a new one")
-    for part in ("collection", "fields"):
-        if kept[part] != said[part]:
-            raise Conflict(f"index {index.id!r} exists with {part} {kept[part]}, not {said[part]}: use another id")
+    was_kept = {"storage": Storage().as_dict(), **kept}
+    for part in ("collection", "fields", "storage"):
+        if was_kept[part] != said[part]:
+            raise Conflict(f"index {index.id!r} exists with {part} {was_kept[part]}, not {said[part]}: use another id")
 
 
 def check_held(kept: Mapping[str, Any], index: Index, spaces: Iterable[EmbeddingSpace]) -> None:

@@ -17,8 +17,8 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 from core.errors import BadPoint, Conflict, Defect, Fault, Misconfigured, ModelMismatch, NoSuchCollection, StoreDown
 from core.filters import Filter
 from core.points import Found, Nearest, Points, Scope, Stored, check_points
-from core.records import Index
-from core.spaces import Metric, Sparse, Vector
+from core.records import Index, Storage
+from core.spaces import Sparse, Vector
 from core.stores.guards import (
     as_sparse,
     best_first,
@@ -29,15 +29,13 @@ from core.stores.guards import (
     grouped,
     in_order,
 )
+from core.stores.kept import server_params, server_search
 from core.stores.translate import of_assets, payload_indexes, scoped, up_to
 from core.types import AssetId
 
 BATCH = 256  # points in one request: about a megabyte at 512 dimensions
-EF = 128  # search depth, as on Edge
 TIMEOUT = 30  # seconds, of one request; the server is told the same
 PREFIX = "quiver-"  # tells our collections from others on the same server
-
-_DISTANCE = {Metric.COSINE: m.Distance.COSINE, Metric.DOT: m.Distance.DOT}
 
 
 def connect(url: str, api_key: str | None = None) -> ServerStore:
@@ -69,17 +67,17 @@ class ServerStore:
                 self._client.create_payload_index(name, path, tenant if path == "tenant" else kind, wait=True)
 
     def _make(self, name: str, index: Index) -> None:
-        dense = {
-            s.vector_name: m.VectorParams(size=s.dim, distance=_DISTANCE[s.metric])
-            for s in index.spaces
-            if not s.sparse
-        }
+        dense = {s.vector_name: server_params(s, index.storage) for s in index.spaces if not s.sparse}
         sparse = {s.vector_name: m.SparseVectorParams() for s in index.spaces if s.sparse}
         try:
             self._client.create_collection(name, dense, sparse, metadata={"quiver": describe(index)}, timeout=TIMEOUT)
-        except (UnexpectedResponse, ValueError):
-            if not self._client.collection_exists(name):  # another process may have been first
-                raise
+        except (UnexpectedResponse, ValueError) as exc:
+            if self._client.collection_exists(name):  # another process was first
+                return
+            if index.storage != Storage() and isinstance(exc, UnexpectedResponse) and exc.status_code in (400, 422):
+                said = exc.content.decode(errors="replace")[:300]
+                raise Misconfigured(f"the Qdrant server keeps no index as {index.storage}: {said}") from exc
+            raise
 
     def drop(self, index_id: str) -> None:
         """See the port."""
@@ -119,7 +117,7 @@ class ServerStore:
         out: list[list[Found]] = [[] for _ in queries]
         if asked:
             with translated(index.id):
-                batch = [request(queries[at]) for at in asked]
+                batch = [request(queries[at], index.storage) for at in asked]
                 answers = self._client.query_batch_points(self._name(index.id), batch, timeout=TIMEOUT)
             for at, answer in zip(asked, answers, strict=True):
                 out[at] = best_first([Found(_uuid(p.id), p.score, p.payload or {}) for p in answer.points])
@@ -180,18 +178,14 @@ def structs(points: Points) -> Iterator[tuple[list[m.PointStruct], m.Filter]]:
             yield batch, up_to(generation)
 
 
-def request(query: Nearest) -> m.QueryRequest:
-    """A checked query."""
+def request(query: Nearest, storage: Storage) -> m.QueryRequest:
+    """A checked query of an index that is kept so."""
     vector = query.vector
     return m.QueryRequest(
         query=_sparse(vector) if isinstance(vector, Sparse) else vector.tolist(),
         using=query.space.vector_name,
         filter=scoped(query.scope, query.where),
-        params=m.SearchParams(
-            hnsw_ef=max(query.ef or EF, query.limit),
-            exact=query.exact,
-            acorn=m.AcornSearchParams(enable=True, max_selectivity=1.0) if query.acorn else None,
-        ),
+        params=server_search(query, storage),
         limit=query.limit,
         with_payload=True,
     )

@@ -19,7 +19,7 @@ import numpy as np
 from core.fields import FieldType
 from core.filters import And, Eq, Except, Exists, Filter, GeoBox, GeoRadius, In, Not, Null, Or, Range, TextMatch
 from core.points import Column, Found, Nearest, Points, Scope, Stored
-from core.records import Index, IndexState
+from core.records import Index, IndexState, Storage
 from core.spaces import EmbeddingSpace, Sparse, Vector, Vectors
 from core.types import AssetId, Modality, Tenant
 
@@ -57,19 +57,28 @@ def index_to(index: Index) -> Plain:
         "state": str(index.state),
         "spaces": [space_to(space) for space in index.spaces],
         "fields": {name: str(kind) for name, kind in index.fields.items()},
+        "storage": index.storage.as_dict(),
     }
 
 
 def index_from(said: Plain) -> Index:
     """The inverse of `index_to`."""
     match said:
-        case {"id": str(name), "collection": str(collection), "state": str(state), "spaces": spaces, "fields": fields}:
+        case {
+            "id": str(name),
+            "collection": str(collection),
+            "state": str(state),
+            "spaces": spaces,
+            "fields": fields,
+            "storage": dict(storage),
+        }:
             return Index(
                 id=name,
                 collection=collection,
                 state=IndexState(state),
                 spaces=tuple(map(space_from, spaces)),
                 fields={field: FieldType(kind) for field, kind in fields.items()},
+                storage=Storage.from_dict(storage),
             )
         case _:
             raise ValueError("no index")

@@ -17,7 +17,7 @@ from core import errors
 from core.errors import BadPoint, Defect, Fault, Misconfigured, StoreDown, TooLarge
 from core.filters import Range
 from core.points import Column, Found, Nearest, Points, Scope, Stored
-from core.records import Index, IndexState
+from core.records import Index, IndexState, Quantization, Storage
 from core.spaces import EmbeddingSpace, Metric, Sparse
 from core.stores import calls, frames, wire
 from core.types import AssetId, Modality, Tenant
@@ -57,6 +57,13 @@ indexes = st.builds(
     state=st.sampled_from(IndexState),
     spaces=st.lists(spaces, max_size=3).map(tuple),
     fields=st.just(FIELDS),
+    storage=st.builds(
+        Storage,
+        quantization=st.sampled_from(Quantization),
+        m=st.integers(4, 128),
+        ef_construct=st.integers(128, 4096),
+        on_disk=st.booleans(),
+    ),
 )
 dense = nps.arrays(np.float32, 3, elements=single)
 
@@ -195,7 +202,7 @@ def test_a_fault_of_another_release_is_a_defect_that_names_it():
 
 
 def test_another_version_is_refused_by_saying_both():
-    with pytest.raises(Misconfigured, match=r"version 99 .* version 1: run the same release"):
+    with pytest.raises(Misconfigured, match=rf"version 99 .* version {frames.VERSION}: run the same release"):
         frames.check_hello(frames.hello() | {"version": 99})
     with pytest.raises(StoreDown, match="closing"):
         frames.check_hello(frames.hello() | frames.fault_to(StoreDown("closing")))
