@@ -9,13 +9,23 @@ from typing import Any, cast
 from core.errors import BadQuery, MissingExtra
 from core.records import Collection
 from core.runtime.wiring import Parts
+from retrieval.rerank.decay import boost, clock, recency
+from retrieval.rerank.diversity import mmr
+from retrieval.rerank.late import late
+from retrieval.rerank.rescoring import exact
 from retrieval.stages import Reranker
 
 GROUP = "quiver.rerankers"
 MOST = 16  # stages of one search
 Factory = Callable[[Parts, Collection, Mapping[str, Any]], Reranker]  # Raises BadQuery for what it does not know
 
-BUILT_IN: dict[str, Factory] = {}
+BUILT_IN: dict[str, Factory] = {
+    "boost": lambda _, kept, said: boost(kept.fields, said, now=clock),
+    "exact": lambda _, __, said: exact(said),
+    "late": lambda parts, kept, said: late(lambda space: parts.encoders.of_space(kept.profile, space), said),
+    "mmr": lambda parts, kept, said: mmr([e.space for e in parts.encoders.of_profile(kept.profile)], said),
+    "recency": lambda _, kept, said: recency(kept.fields, said, now=clock),
+}
 
 
 def stages_of(parts: Parts, collection: Collection, specs: Sequence[str | Mapping[str, Any]]) -> tuple[Reranker, ...]:
