@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol
 from uuid import UUID
 
 from core.desk import Desk
+from core.erasing import Erasures
 from core.filters import Filter
 from core.indexes import Indexes
 from core.points import Found, Nearest, Points, Scope, Stored
@@ -149,9 +150,9 @@ class Blobs(Protocol):
         ...
 
 
-class Catalogue(Desk, Indexes, Protocol):
-    """The truth about every asset, about indexes (`core.indexes`), and what the door keeps (`core.desk`). Fault:
-    CatalogueDown; each racing change is one conditional statement."""
+class Catalogue(Desk, Erasures, Indexes, Protocol):
+    """The truth about every asset, about indexes (`core.indexes`), what the door keeps (`core.desk`) and what is
+    erased (`core.erasing`). Fault: CatalogueDown; each racing change is one conditional statement."""
 
     def at_head(self) -> bool:
         """Whether its tables are at the newest migration."""

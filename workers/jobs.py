@@ -89,7 +89,7 @@ def _take_in(
 ) -> bool:
     batch = _Batch(parts, claim, submit)
     until = inf
-    with _manifest(parts, claim.job) as source:
+    with manifest_of(parts, claim.job) as source:
         for number, item in read_sent(source, parts.catalogue.collection(claim.job.collection).fields):
             if number <= claim.job.lines:
                 continue
@@ -163,7 +163,8 @@ def lease_of(parts: Parts) -> timedelta:
     return timedelta(seconds=max(LEASE, 4 * parts.settings.fetch_seconds))
 
 
-def _manifest(parts: Parts, job: Job) -> BinaryIO:
+def manifest_of(parts: Parts, job: Job) -> BinaryIO:
+    """What somebody sent, to be read. The caller closes. Raises BadManifest when it is lost."""
     try:
         return parts.blobs.open(job.digest)
     except NoSuchAsset:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from core.runtime import metrics
 from core.runtime.wiring import Parts
 from core.types import AssetId
+from workers.erase import clear_superseded, resume
 from workers.identity import bury
 from workers.removal import clear
 
@@ -27,6 +28,8 @@ def sweep(
     if lost := parts.catalogue.quarantine():
         metrics.failed("WorkerLost", len(lost))
     clear(parts)
+    clear_superseded(parts)
+    resume(parts)
     found = 0
     for collection, ids in outstanding(parts, limit=limit, quiet=quiet) if limit else ():
         submit(collection, ids)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, case, delete, func, or_, select, update
+from sqlalchemy import Connection, case, delete, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.catalogue import rows
 from core.catalogue.engine import now
-from core.catalogue.tables import assets, failures, jobs, receipts
+from core.catalogue.tables import assets, erasing_assets, failures, jobs, receipts, superseded
 from core.errors import NoSuchAsset
 from core.records import Draft, Outcome, State
 from core.types import Asset, AssetId, Digest, Tenant
@@ -39,6 +39,7 @@ def _register(
     conn: Connection, tenant: Tenant, collection: str, drafts: Sequence[Draft]
 ) -> dict[str, tuple[AssetId, Outcome]]:
     moment = now()
+    before = _digests(conn, tenant, collection, [draft.external_id for draft in drafts])
     values = [
         {
             "id": uuid4(),
@@ -68,11 +69,28 @@ def _register(
         row.external_id: (AssetId(row.id), Outcome.ADDED if row.generation == 1 else Outcome.CHANGED)
         for row in conn.execute(put)
     }
+    _supersede(conn, {before[d.external_id] for d in drafts if before.get(d.external_id, d.digest) != d.digest})
     same = [draft.external_id for draft in drafts if draft.external_id not in said]
     found = select(assets.c.id, assets.c.external_id).where(
         assets.c.tenant == tenant, assets.c.collection == collection, assets.c.external_id.in_(same)
     )
     return said | {row.external_id: (AssetId(row.id), Outcome.UNCHANGED) for row in conn.execute(found)}
+
+
+def _digests(conn: Connection, tenant: Tenant, collection: str, names: Sequence[str]) -> dict[str, str]:
+    """Which bytes assets have before they are replaced, by external id; held, so that nobody replaces them between."""
+    query = select(assets.c.external_id, assets.c.digest).where(
+        assets.c.tenant == tenant, assets.c.collection == collection, assets.c.external_id.in_(names)
+    )
+    found = conn.execute(query.order_by(assets.c.external_id).with_for_update())
+    return {row.external_id: row.digest for row in found}
+
+
+def _supersede(conn: Connection, digests: Collection[str]) -> None:
+    """Bytes that an asset had: whoever sweeps erases them unless they are used."""
+    if digests:
+        new = insert_for(conn)(superseded).values([{"digest": each, "at": now()} for each in sorted(digests)])
+        conn.execute(new.on_conflict_do_update(index_elements=["digest"], set_={"at": new.excluded.at}))
 
 
 def get(conn: Connection, tenant: Tenant, collection: str, key: AssetId | str) -> Asset:
@@ -136,10 +154,11 @@ def remove(conn: Connection, tenant: Tenant, collection: str, ids: Sequence[Asse
 
 
 def removed(conn: Connection, limit: int) -> list[Asset]:
-    """Port: `Catalogue.removed`."""
+    """Port: `Catalogue.removed`. What is being erased is left to who does it: its vectors are looked at first."""
+    erased = exists(erasing_assets.select()).where(erasing_assets.c.asset_id == assets.c.id).correlate(assets)
     query = (
         select(assets)
-        .where(assets.c.removed_at.is_not(None), ~rows.leased(now()))
+        .where(assets.c.removed_at.is_not(None), ~rows.leased(now()), ~erased)
         .order_by(assets.c.removed_at)
         .limit(limit)
     )

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from core.catalogue import assets, circuits, leases, receipts, rows, stages, tables
 from core.catalogue.desk import SqlDesk
 from core.catalogue.engine import at_head, make_engine, migrate, now, reading, writing
+from core.catalogue.erasing import SqlErasures
 from core.catalogue.tending import SqlIndexes
 from core.errors import Conflict, NoSuchCollection
 from core.records import Claim, Collection, Draft, Failure, Index, Outcome, Standing, State
@@ -24,7 +25,7 @@ def open_catalogue(url: str | Path, *, max_attempts: int = 3) -> SqlCatalogue:
     return SqlCatalogue(engine, max_attempts=max_attempts)
 
 
-class SqlCatalogue(SqlDesk, SqlIndexes):
+class SqlCatalogue(SqlDesk, SqlErasures, SqlIndexes):
     """`Catalogue` of core.ports. One transaction a call."""
 
     def at_head(self) -> bool:

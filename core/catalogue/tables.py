@@ -248,6 +248,45 @@ erasures = Table(
     Column("hash", String(64), nullable=False),
     Column("at", Moment, nullable=False),
     UniqueConstraint("hash"),
+    Index("ix_erasures_tenant", "tenant"),
+)
+
+# Erasures that have begun and have no receipt yet. Nothing of it is left when they have.
+erasing = Table(
+    "erasing",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("number", Integer, nullable=False),  # among those of one order
+    Column("tenant", String(127), nullable=False),
+    Column("collection", String(95), nullable=False),
+    Column("names", Json, nullable=False),
+    Column("whole", Boolean, nullable=False),
+    Column("asked", Json, nullable=False),
+    Column("found", Json, nullable=True),  # ids of points by index; null: nobody has looked yet
+    Column("token", String(32), nullable=False),
+    Column("worker", String(255), nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("begun_at", Moment, nullable=False),
+)
+
+# Not a foreign key to assets: the row outlives the asset's.
+erasing_assets = Table(
+    "erasing_assets",
+    metadata,
+    Column("erasing_id", ForeignKey("erasing.id", ondelete="CASCADE"), primary_key=True),
+    Column("asset_id", Uuid, primary_key=True),
+    Column("external_id", String(1023), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("generation", Integer, nullable=False),  # below it all is to go
+    Index("ix_erasing_assets_asset_id", "asset_id"),
+)
+
+# Bytes that an asset had before it was replaced: erased by the next sweep if nothing uses them.
+superseded = Table(
+    "superseded",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("at", Moment, nullable=False),
 )
 
 # How a cosine of a space is to be read, of queries of one modality against content of another.

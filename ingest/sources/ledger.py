@@ -80,6 +80,25 @@ class Ledger:
         with self._translated(), self._changing():
             self._rows.executemany("DELETE FROM given WHERE scope = ? AND source = ? AND external_id = ?", rows)
 
+    def erase(self, scope: str, names: Iterable[str], assets: Iterable[AssetId], *, whole: bool) -> int:
+        """Strike out whatever any source gave under these names or as these assets, or all of a scope; how many. What
+        was written of them is overwritten in the file, too."""
+        with self._translated():
+            self._rows.execute("PRAGMA secure_delete = ON")
+            before = self._rows.total_changes
+            with self._changing():
+                if whole:
+                    self._rows.execute("DELETE FROM given WHERE scope = ?", (scope,))
+                self._rows.executemany(
+                    "DELETE FROM given WHERE scope = ? AND external_id = ?", [(scope, name) for name in names]
+                )
+                self._rows.executemany(
+                    "DELETE FROM given WHERE scope = ? AND asset = ?", [(scope, str(asset)) for asset in assets]
+                )
+            struck = self._rows.total_changes - before
+            self._rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return struck
+
     def all(self, scope: str, source: str) -> Iterator[Given]:
         """What this source gave, by external id."""
         query = (
