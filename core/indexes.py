@@ -44,6 +44,17 @@ class Share:
     points: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """How scores of a space are read, for queries and segments of these modalities: `retrieval.calibration`."""
+
+    fingerprint: str  # of the space
+    asked: Modality
+    content: Modality
+    curve: Mapping[str, Any]
+    fitted_at: datetime
+
+
 class Indexes(Protocol):
     """The catalogue's side of it. Each change of state is one conditional statement. Fault: CatalogueDown."""
 
@@ -107,5 +118,13 @@ class Indexes(Protocol):
         ...
 
     def clear_index(self, index_id: str) -> int:
-        """Strike its receipts, failures and leases: it is gone; how many receipts."""
+        """Strike its receipts, failures, leases and calibrations: it is gone; how many receipts."""
+        ...
+
+    def calibrate(self, index_id: str, fitted: Sequence[Calibration]) -> None:
+        """Keep these, each in the place of the one of the same space and modalities; in one transaction."""
+        ...
+
+    def calibrations(self, index_id: str) -> list[Calibration]:
+        """What is kept; none of an index that nobody calibrated."""
         ...

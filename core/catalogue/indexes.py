@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, sele
 from core.catalogue import rows
 from core.catalogue.assets import insert_for
 from core.catalogue.engine import now
-from core.catalogue.tables import assets, collections, failures, indexes, leases, receipts
+from core.catalogue.tables import assets, calibrations, collections, failures, indexes, leases, receipts
 from core.errors import Conflict, NoSuchCollection
 from core.indexes import Coverage, Share, Tended
 from core.records import Index, IndexState
@@ -78,7 +78,7 @@ def revise(conn: Connection, index_id: str, changes: Mapping[str, Any]) -> Tende
 
 def clear(conn: Connection, index_id: str) -> int:
     """Port: `Catalogue.clear_index`."""
-    for table in (failures, leases):
+    for table in (failures, leases, calibrations):
         conn.execute(delete(table).where(table.c.index_id == index_id))
     return conn.execute(delete(receipts).where(receipts.c.index_id == index_id)).rowcount
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from core.catalogue import indexes, rows, tables
+from core.catalogue import calibrations, indexes, rows, tables
 from core.catalogue.engine import reading, writing
 from core.errors import NoSuchCollection
-from core.indexes import Coverage, Share, Tended
+from core.indexes import Calibration, Coverage, Share, Tended
 from core.records import Index, IndexState
 from core.types import AssetId
 
@@ -97,3 +97,13 @@ class SqlIndexes:
         """Port."""
         with writing(self.engine) as conn:
             return indexes.clear(conn, index_id)
+
+    def calibrate(self, index_id: str, fitted: Sequence[Calibration]) -> None:
+        """Port."""
+        with writing(self.engine) as conn:
+            calibrations.put(conn, index_id, fitted)
+
+    def calibrations(self, index_id: str) -> list[Calibration]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return calibrations.of_index(conn, index_id)
