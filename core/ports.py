@@ -185,6 +185,17 @@ class Catalogue(Desk, Erasures, Indexes, Protocol):
         """A page by external id."""
         ...
 
+    def find(self, tenant: Tenant, collection: str, keys: Sequence[str]) -> dict[str, AssetId]:
+        """Those that are there of many ids and external ids, by the key; one spelt like an id is tried as such first.
+        Removed assets are not there."""
+        ...
+
+    def newest(
+        self, tenant: Tenant, collection: str, *, before: tuple[datetime, AssetId] | None = None, limit: int = 1000
+    ) -> list[Asset]:
+        """A page of assets, the latest created first, ties by id; from behind the one created then."""
+        ...
+
     def state(self, asset: Asset) -> State:
         """Computed now."""
         ...

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, case, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.catalogue import rows
@@ -16,6 +17,7 @@ from core.errors import NoSuchAsset
 from core.records import Draft, Outcome, State
 from core.types import Asset, AssetId, Digest, Tenant
 
+KEYS = 5000  # looked up at once
 BATCH = 100  # rows a statement: SQLite allows 32,766 parameters, PostgreSQL 65,535
 
 
@@ -115,6 +117,44 @@ def page(conn: Connection, tenant: Tenant, collection: str, after: str | None, l
         query = query.where(assets.c.external_id > after)
     query = query.order_by(assets.c.external_id).limit(limit)
     return [(rows.asset(row), State(row.state)) for row in conn.execute(query)]
+
+
+def find(conn: Connection, tenant: Tenant, collection: str, keys: Sequence[str]) -> dict[str, AssetId]:
+    """Port: `Catalogue.find`."""
+    out: dict[str, AssetId] = {}
+    by_id = {key: UUID(key) for key in keys if _is_id(key)}
+    for chunk in rows.chunks(sorted(set(by_id.values())), KEYS):
+        query = _present(tenant, collection).with_only_columns(assets.c.id).where(assets.c.id.in_(chunk))
+        there = set(conn.execute(query).scalars())
+        out |= {key: AssetId(asset) for key, asset in by_id.items() if asset in there}
+    for names in rows.chunks(sorted({key for key in keys if key not in out}), KEYS):
+        named = _present(tenant, collection).with_only_columns(assets.c.external_id, assets.c.id)
+        for row in conn.execute(named.where(assets.c.external_id.in_(names))):
+            out[row.external_id] = AssetId(row.id)
+    return out
+
+
+def _is_id(key: str) -> bool:
+    if len(key) not in (32, 36):
+        return False
+    try:
+        UUID(key)
+    except ValueError:
+        return False
+    return True
+
+
+def newest(
+    conn: Connection, tenant: Tenant, collection: str, before: tuple[datetime, AssetId] | None, limit: int
+) -> list[Asset]:
+    """Port: `Catalogue.newest`."""
+    query = _present(tenant, collection)
+    if before is not None:
+        moment, asset_id = before
+        later = and_(assets.c.created_at == moment, assets.c.id > asset_id)
+        query = query.where(or_(assets.c.created_at < moment, later))
+    query = query.order_by(assets.c.created_at.desc(), assets.c.id).limit(limit)
+    return [rows.asset(row) for row in conn.execute(query)]
 
 
 def state(conn: Connection, asset_id: AssetId) -> State:

@@ -82,6 +82,18 @@ class SqlCatalogue(SqlDesk, SqlErasures, SqlIndexes):
         with reading(self.engine) as conn:
             return assets.page(conn, tenant, collection, after, limit)
 
+    def find(self, tenant: Tenant, collection: str, keys: Sequence[str]) -> dict[str, AssetId]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return assets.find(conn, tenant, collection, keys)
+
+    def newest(
+        self, tenant: Tenant, collection: str, *, before: tuple[datetime, AssetId] | None = None, limit: int = 1000
+    ) -> list[Asset]:
+        """Port."""
+        with reading(self.engine) as conn:
+            return assets.newest(conn, tenant, collection, before, limit)
+
     def state(self, asset: Asset) -> State:
         """Port."""
         with reading(self.engine) as conn:

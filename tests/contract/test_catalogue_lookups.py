@@ -1,0 +1,40 @@
+"""The promises of `Catalogue` on looking many assets up, kept by SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from core.catalogue.sql import SqlCatalogue
+from tests.contract.catalogues import ME, OTHER, add, draft
+
+
+def test_many_are_found_by_id_and_external_id_and_never_another_tenants(catalogue: SqlCatalogue) -> None:
+    a, b, gone = add(catalogue, draft("a"), draft("b"), draft("gone"))
+    [theirs] = add(catalogue, draft("theirs"), tenant=OTHER)
+    catalogue.remove(ME, "c", [gone])
+    asked = ["a", str(b), b.hex, str(b).upper(), "gone", str(gone), "theirs", str(theirs), "nobody", ""]
+    assert catalogue.find(ME, "c", asked) == {"a": a, str(b): b, b.hex: b, str(b).upper(): b}
+    assert catalogue.find(ME, "c", []) == {}
+
+
+def test_an_external_id_that_is_spelt_like_an_id_is_found_when_no_asset_has_that_id(catalogue: SqlCatalogue) -> None:
+    name = str(UUID(int=7))
+    [asset] = add(catalogue, draft(name))
+    assert catalogue.find(ME, "c", [name]) == {name: asset}
+    [other] = add(catalogue, draft(str(asset)))
+    assert catalogue.find(ME, "c", [str(asset)]) == {str(asset): asset}
+    assert other != asset
+
+
+def test_the_newest_come_first_in_pages_without_gap_or_double(catalogue: SqlCatalogue) -> None:
+    for batch in range(3):  # those of one batch share their moment
+        add(catalogue, *(draft(f"{batch}{at}") for at in range(3)))
+    add(catalogue, draft("theirs"), tenant=OTHER)
+    catalogue.remove(ME, "c", [catalogue.find(ME, "c", ["11"])["11"]])
+    whole = catalogue.newest(ME, "c")
+    assert [one.external_id[0] for one in whole] == ["2"] * 3 + ["1"] * 2 + ["0"] * 3
+    paged, before = [], None
+    while page := catalogue.newest(ME, "c", before=before, limit=2):
+        paged += page
+        before = page[-1].created_at, page[-1].id
+    assert paged == whole
