@@ -50,6 +50,10 @@ def test_a_worker_of_another_host_is_never_known_to_be_dead() -> None:
     assert is_dead(f"{socket.gethostname()}/999999999/1/1")
 
 
-@pytest.mark.parametrize("worker", ["", "celery@host", "a/b", f"{socket.gethostname()}/{os.getpid()}", "a/b/c/d/e"])
+@pytest.mark.parametrize(
+    "worker",
+    ["", "celery@host", "a/b", f"{socket.gethostname()}/{os.getpid()}", "a/b/c/d/e"],
+    ids=["nothing", "Celery's", "two", "without a start", "five"],
+)
 def test_a_name_that_says_too_little_is_not_known_to_be_dead(worker: str) -> None:
     assert not is_dead(worker)

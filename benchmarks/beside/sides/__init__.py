@@ -1,0 +1,1 @@
+"""One module a side; each runs in an environment of its own."""
