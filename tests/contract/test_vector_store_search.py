@@ -20,6 +20,7 @@ from core.ports import VectorStore
 from core.records import Index
 from core.spaces import Sparse
 from core.types import AssetId, Modality, Segment, Tenant, Text
+from retrieval.filter_json import read, write
 from tests.contract.vector_stores import (
     DOTS,
     KINDS,
@@ -216,7 +217,7 @@ def test_every_store_agrees_with_the_definition_of_a_filter(every, said, wheres)
         store.upsert(index, points)
         for where in wheres:
             wanted = [n for n, m in enumerate(said) if matches(where, m)]
-            query = near(DOTS, unit(1, 0), scope, where=where)
+            query = near(DOTS, unit(1, 0), scope, where=read(write(where), FIELDS))  # the same, said as JSON
             assert sorted(found(store, index, query)) == wanted, (kind, where)
             assert store.count(index, scope, where) == len(wanted), (kind, where)
         store.forget(index, {asset.id: None for asset in assets})
