@@ -6,24 +6,26 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from pathlib import Path
 
-from core.errors import BadQuery
+from core.errors import BadQuery, Forbidden
 from core.filters import Filter
 from core.runtime.wiring import open_payloads
 from core.types import Modality
 from ingest.files import opened
 from ingest.sources.points import columns_of
-from quiver.base import Base
+from quiver.upkeep import Upkeep
 from retrieval.expression import parse
 from workers import foreign
+from workers.backup import BackedUp, Progress, back_up
 from workers.carried import Carried
 from workers.collections import ensure
 from workers.export import Exported, check_target, export
 from workers.importing import Imported, take_in
 from workers.landing import land, spaces_at
+from workers.restore import Restored, Verified, restore, verify
 from workers.table_reader import Reader
 
 
-class Archive(Base):
+class Archive(Upkeep):
     """What leaves, and what comes back."""
 
     def export(
@@ -108,6 +110,42 @@ class Archive(Base):
                 bytes_from=carried,
                 on_progress=on_progress,
             )
+
+    def backup(
+        self, place: str | Path, *, vectors: bool = True, on_progress: Callable[[Progress], None] | None = None
+    ) -> BackedUp:
+        """Back up everything, of every tenant, while it is used: into a folder, where bytes that it has are not copied
+        again, or a file that ends with .tar. Without `vectors` all is embedded again after a restore.
+
+        Raises BlobsDown when it cannot be written, and then what was there is still whole; Conflict when the folder
+        holds something else; Forbidden for a tenant.
+        """
+        self._operator()
+        return back_up(self._parts, Path(place), vectors=vectors, on_progress=on_progress)
+
+    def verify(self, place: str | Path, *, on_progress: Callable[[Progress], None] | None = None) -> Verified:
+        """Read a whole backup and compare it with its digests: see the answer's `problems`. Raises NoSuchPath,
+        CorruptMedia when it is none."""
+        self._operator()
+        return verify(Path(place), on_progress=on_progress)
+
+    def restore(
+        self, place: str | Path, *, force: bool = False, on_progress: Callable[[Progress], None] | None = None
+    ) -> Restored:
+        """Bring a backup into the catalogue, the store and the data folder that are set, of whatever kind they are, and
+        index what it has no points of, unless workers do. Nothing else may run meanwhile.
+
+        Raises Conflict when there is a collection already, unless all is to be replaced by `force`; CorruptMedia when
+        the backup is damaged: then nothing of it can be found. Killed, it goes on when it is called again.
+        """
+        self._operator()
+        done = restore(self._parts, Path(place), force=force, on_progress=on_progress)
+        self._attend()
+        return done
+
+    def _operator(self) -> None:
+        if self._owner is not None:
+            raise Forbidden("backups are of all tenants: the operator makes them, on the machine")
 
     def _import_foreign(
         self,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from quiver.remote.quiver import RemoteQuiver
 
 
-class Quiver(Ingesting, Searching, Modelling, Upkeep, Archive):
+class Quiver(Ingesting, Searching, Modelling, Archive, Upkeep):
     """Ingest, search and keep collections. Open one with `Quiver.open`; close it, or use it in a `with`."""
 
     @classmethod

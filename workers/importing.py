@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 
-from core.errors import BadManifest, CatalogueDown, Refused
+from core.errors import BadManifest, CatalogueDown, Conflict, Refused
 from core.points import Column, Points
 from core.records import Claim, Collection, Draft, Index, Outcome
 from core.runtime.wiring import Parts
@@ -122,6 +122,8 @@ def _commit(
 ) -> None:
     if not batch:
         return
+    if parts.catalogue.serving(collection.name).id != index.id:
+        raise Conflict(f"{collection.name!r} has changed to another index meanwhile: import again, if it still fits")
     registered = parts.catalogue.register(tenant, collection.name, [one.draft for one in batch])
     for _, outcome in registered:
         done.outcomes[outcome] += 1

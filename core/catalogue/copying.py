@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +14,25 @@ from sqlalchemy import Connection, Engine, Table, delete, func, insert, literal,
 
 from core.catalogue.engine import make_engine, migrate, reading, utc, writing
 from core.catalogue.sql import SqlCatalogue
-from core.catalogue.tables import assets, circuits, collections, erasures, jobs, leases, metadata, replies
+from core.catalogue.tables import (
+    assets,
+    circuits,
+    collections,
+    erasing,
+    erasing_assets,
+    erasures,
+    jobs,
+    leases,
+    metadata,
+    replies,
+    superseded,
+)
 from core.errors import CatalogueBroken, CatalogueDown, Conflict
 from core.types import Digest
 
 ROWS = 500  # a statement
 PASSING = (leases, circuits, replies)  # of processes that are gone when a copy is restored
+LASTING = (erasures, erasing, erasing_assets, superseded)  # what is or was to be erased is so after a restore, too
 
 
 def copy_out(engine: Engine, target: Path) -> None:
@@ -69,7 +82,7 @@ def _copy_rows(engine: Engine, target: Path) -> None:
 def copy_in(engine: Engine, source: Path, *, replace: bool) -> None:
     """All that the copy holds, in one transaction. The copy is brought to the newest migration meanwhile.
 
-    What was erased stays on record: receipts of erasures that are newer than the copy are kept. Raises Conflict when
+    What was erased, or is to be, stays on record where it is newer than the copy. Raises Conflict when
     there is a collection already, unless it is to be replaced, or when the records of erasures are of two histories.
     """
     copied = make_engine(source)
@@ -82,25 +95,30 @@ def copy_in(engine: Engine, source: Path, *, replace: bool) -> None:
                     f"the catalogue has {there} collections: restore into an empty one, or replace them by --force"
                 )
             for table in reversed(metadata.sorted_tables):
-                if table is not erasures:
+                if table not in LASTING:
                     conn.execute(delete(table))
-            known = _hashes(conn)
             for table in metadata.sorted_tables:
+                known = _known(conn, table) if table in LASTING else {}
                 for some in _rows(said, table) if table not in PASSING else ():
-                    new = some if table is not erasures else [row for row in some if _is_new(row, known)]
-                    if new:
+                    if new := [row for row in some if _is_new(table, row, known)]:
                         conn.execute(insert(table), new)
     finally:
         copied.dispose()
 
 
-def _hashes(conn: Connection) -> dict[int, str]:
-    return {row.number: row.hash for row in conn.execute(select(erasures.c.number, erasures.c.hash))}
+def _known(conn: Connection, table: Table) -> dict[tuple[Any, ...], Any]:
+    """What is there already, by its key."""
+    found = conn.execute(select(table)).mappings()
+    return {_key(table, row): row for row in found}
 
 
-def _is_new(row: dict[str, Any], known: dict[int, str]) -> bool:
-    there = known.get(row["number"])
-    if there is not None and there != row["hash"]:
+def _key(table: Table, row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    return tuple(row[column.name] for column in table.primary_key)
+
+
+def _is_new(table: Table, row: dict[str, Any], known: Mapping[tuple[Any, ...], Any]) -> bool:
+    there = known.get(_key(table, row))
+    if table is erasures and there is not None and there["hash"] != row["hash"]:
         raise Conflict(
             f"erasure {row['number']} of this catalogue is another than that of the copy: they are of two histories; "
             "restore into an empty catalogue"

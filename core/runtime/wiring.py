@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from core.blobs.local import LocalBlobs
 from core.catalogue import copying
-from core.catalogue.copying import Copy
+from core.catalogue.copying import Copy as Copy  # for those who are given one
 from core.catalogue.sql import open_catalogue
 from core.encoders.machine import prefer
 from core.encoders.registry import Encoders

@@ -56,6 +56,7 @@ def main() -> None:
     """The console script."""
     from quiver.cli import (  # noqa: F401  # each adds its commands
         assets,
+        backup,
         collections,
         export,
         failures,
