@@ -23,6 +23,7 @@ from core.errors import (
     NoSuchCollection,
     NoSuchJob,
 )
+from core.filters import Not, Range
 from core.records import Outcome, State
 from core.types import Reading
 from quiver import Progress, Quiver
@@ -116,7 +117,9 @@ def test_searches_of_every_kind_are_answered(door: Door) -> None:
     door.add("c", text="green", id="green.txt", metadata={"price": 2})
     door.add("c", text="red", id="red.txt")
     door.wait("c", timeout=20)
-    assert names(door, "red", where="price >= 2") == ["green.txt"]
+    said = {"must": [{"key": "price", "range": {"gte": 2}}]}
+    for where in ("price >= 2", said, json.dumps(said), Range("price", gte=2), Not(Not(Range("price", gte=2)))):
+        assert names(door, "red", where=where) == ["green.txt"]
     assert names(door, "red", modality="image") == ["red.png"]
     assert [hit.external_id for hit in door.search("c", image=png(RED), modality=["text"], limit=1).hits] == ["red.txt"]
     answer = door.search("c", like="red.png", modality="text", exact=True)
@@ -240,6 +243,10 @@ def test_the_same_faults_come_from_both(door: Door) -> None:
         door.content("c", UUID(int=1))
     with pytest.raises(BadFilter, match="price"):
         door.search("c", "a", where="colour = 1")
+    with pytest.raises(BadFilter, match=r"must\[0\].key: 'colour' is not"):
+        door.search("c", "a", where={"must": [{"key": "colour", "match": {"value": 1}}]})
+    with pytest.raises(BadFilter, match="'mist' here"):
+        door.search("c", "a", where={"mist": []})
     with pytest.raises(BadQuery):
         door.search("c")
     with pytest.raises(BadQuery):
