@@ -60,6 +60,7 @@ class Question:
     group_size: int = 1
     without: Iterable[str | UUID] = ()
     explain: bool = False
+    record: bool | None = None
 
 
 def question_of(said: Question | Mapping[str, Any]) -> Question:

@@ -15,6 +15,7 @@ from core.spaces import Sparse
 from core.types import Content, Modality, Text
 from ingest.decode.thumbnail import THUMBNAIL, thumbnail
 from quiver.asking import Asking, GivenVector, PathLike, Question, fusion_of, modalities_of, question_of
+from quiver.judging import Judging
 from quiver.reports import Embedded, Ranked
 from quiver.sheet import contact_sheet
 from retrieval.expression import Where, read_where
@@ -27,7 +28,7 @@ MOST = 2048  # texts or pictures at once
 MOST_QUERIES = 256  # searches at once
 
 
-class Searching(Asking):
+class Searching(Asking, Judging):
     """Questions and answers."""
 
     def search(
@@ -56,6 +57,7 @@ class Searching(Asking):
         group_size: int = 1,
         without: Iterable[str | UUID] = (),
         explain: bool = False,
+        record: bool | None = None,
     ) -> Answer:
         """Hits, best first, for a text, a picture, a sound or a film (a path or bytes), an asset (id or external id),
         or a vector of a space (`(space, values)`); for several of these together, the mixture of them.
@@ -68,7 +70,8 @@ class Searching(Asking):
         weighted or dbsf; `weights` are of spaces. `rerank` names stages (`name:key=value`), for which there are
         `budget` seconds: what does not fit is left out, and told in `Answer.partial`. Of a value of the field
         `group_by` no more than `group_size` are found; assets in `without` are not. `explain` tells what every stage
-        did.
+        did. `record`: whether it is recorded, so that `feedback` can be given to `Answer.query`; None: as the settings
+        say.
 
         Raises NoSuchCollection, NoSuchAsset, BadFilter, BadQuery, NoSpaceFor, and what a bad file raises.
         """
@@ -95,9 +98,10 @@ class Searching(Asking):
             group_size=group_size,
             without=without,
             explain=explain,
+            record=record,
         )
         kept = self._collection(collection)
-        return answer_all(self._parts, [self._request(kept, question)], profile=kept.profile)[0]
+        return self._answered(kept, [question], [self._request(kept, question)])[0]
 
     def search_many(self, collection: str, queries: Sequence[Question | Mapping[str, Any]]) -> list[Answer]:
         """Answers to several queries, in order and in one round trip to the store; each is what `search` takes, by
@@ -106,14 +110,20 @@ class Searching(Asking):
             raise BadQuery(f"{len(queries)} queries: give 1 to {MOST_QUERIES}")
         kept = self._collection(collection)
         if len(queries) == 1:
-            requests = [self._request(kept, question_of(queries[0]))]
+            asked = [(said := question_of(queries[0]), self._request(kept, said))]
         else:
-            requests = [self._numbered(kept, at, said) for at, said in enumerate(queries)]
-        return answer_all(self._parts, requests, profile=kept.profile)
+            asked = [self._numbered(kept, at, said) for at, said in enumerate(queries)]
+        return self._answered(kept, [said for said, _ in asked], [request for _, request in asked])
 
-    def _numbered(self, kept: Collection, at: int, said: Question | Mapping[str, Any]) -> SearchRequest:
+    def _answered(self, kept: Collection, said: Sequence[Question], requests: Sequence[SearchRequest]) -> list[Answer]:
+        told = [self._told(one, request) for one, request in zip(said, requests, strict=True)]
+        return answer_all(self._parts, requests, profile=kept.profile, said=told)
+
+    def _numbered(
+        self, kept: Collection, at: int, said: Question | Mapping[str, Any]
+    ) -> tuple[Question, SearchRequest]:
         try:
-            return self._request(kept, question_of(said))
+            return (question := question_of(said)), self._request(kept, question)
         except Refused as exc:
             raise type(exc)(f"query {at}: {exc}") from exc
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock, Thread
 from time import monotonic, time_ns
+from typing import Any
 
 from core.errors import Fault
 from core.runtime import metrics, traces
 from core.runtime.wiring import Parts
 from retrieval.request import Answer, SearchRequest
 from retrieval.search import search_all
+from workers.recording import recorded
 
 log = logging.getLogger(__name__)
 
 
-def answer_all(parts: Parts, requests: Sequence[SearchRequest], *, profile: str) -> list[Answer]:
-    """As `retrieval.search.search_all`, faults included, with the encoders of that profile."""
+def answer_all(
+    parts: Parts,
+    requests: Sequence[SearchRequest],
+    *,
+    profile: str,
+    said: Sequence[Mapping[str, Any] | None] = (),
+) -> list[Answer]:
+    """As `retrieval.search.search_all`, faults included, with the encoders of that profile. `said`: what is recorded of
+    each; None: nothing."""
 
     def ask(some: Sequence[SearchRequest]) -> list[Answer]:
         return search_all(
@@ -40,7 +49,7 @@ def answer_all(parts: Parts, requests: Sequence[SearchRequest], *, profile: str)
     if parts.settings.recall_every_seconds and not requests[0].exact:
         sampler = parts.also(Sampler, lambda: Sampler(every=parts.settings.recall_every_seconds))
         sampler.offer(found[0], lambda: ask([replace(requests[0], exact=True)])[0])
-    return found
+    return recorded(parts, requests, found, said) if any(one is not None for one in said) else found
 
 
 class Sampler:

@@ -22,6 +22,7 @@ from core.runtime.wiring import Parts
 from core.types import AssetId
 from ingest.sources.manifest import Item, read_sent
 from workers.intake import LONGEST_ID, Drafts
+from workers.recording import forget_old
 from workers.removal import erase_unused
 
 log = logging.getLogger(__name__)
@@ -190,6 +191,7 @@ def _kept(said: str, most: int) -> str:
 
 
 def prune(parts: Parts) -> int:
-    """Forget jobs that finished `keep_days` ago, and replies; how many manifests went with them."""
+    """Forget jobs that finished `keep_days` ago, replies, and old searches; how many manifests went with them."""
+    forget_old(parts)
     gone = parts.catalogue.prune(before=datetime.now(UTC) - timedelta(days=parts.settings.keep_days))
     return erase_unused(parts, gone)

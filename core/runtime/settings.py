@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     profiles: str = Field(
         "", description="Profiles that a request may name beside the default one, with commas between"
     )
+    cross_encoder: str = Field(
+        "packaged", description="The cross-encoder of searches that ask for one: packaged, a hub id or a folder"
+    )
+    cross_encoders: str = Field(
+        "", description="Cross-encoders that a request may name beside that one, with commas between"
+    )
     max_bulk_bytes: int = Field(1 << 30, ge=1, description="Largest body of a bulk request, in bytes")
     key_queries_per_second: float = Field(0, ge=0, description="Queries a second of an API key; 0: without limit")
     key_assets_per_day: int = Field(0, ge=0, description="Assets that an API key may add a day; 0: without limit")
@@ -92,6 +98,12 @@ class Settings(BaseSettings):
     )
     fetch_seconds: float = Field(30, gt=0, description="Time that fetching one address may take")
     keep_days: float = Field(7, gt=0, description="Days after which finished bulk jobs are forgotten")
+    record_queries: bool = Field(
+        False, description="Whether a search is recorded, so that its answer can be judged, where it does not say so"
+    )
+    query_retention_days: float = Field(
+        30, gt=0, description="Days after which recorded searches are forgotten, with the verdicts on their answers"
+    )
     log_format: Literal["text", "json"] = Field("text", description="How services log: lines for people, or JSON lines")
     recall_every_seconds: float = Field(
         0, ge=0, description="Compare one search in so many seconds with an exact one, for the metrics; 0: none"

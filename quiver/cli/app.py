@@ -60,6 +60,7 @@ def main() -> None:
         collections,
         export,
         failures,
+        feedback,
         ingest,
         jobs,
         keys,

@@ -81,6 +81,8 @@ def answer_table(answer: Answer) -> None:
     models = "; ".join(f"{space} = {model}" for space, model in answer.encoders.items())
     line = f"{len(answer.hits)} hits in {spent['total'] * 1e3:.1f} ms ({stages}) · {models}"
     out.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+    if answer.query is not None:
+        out.print(f"recorded as {answer.query}", style="dim", markup=False, highlight=False, soft_wrap=True)
     if answer.partial:
         late = ", ".join(answer.partial)
         out.print(f"not done, for lack of time: {late}", style="yellow", markup=False, highlight=False)

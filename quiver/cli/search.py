@@ -53,6 +53,9 @@ def search(
     group_size: Annotated[int, typer.Option(help="Hits of each value, with --group-by.")] = 1,
     without: Annotated[list[str] | None, typer.Option(help="An asset that is not to be found.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Tell why each hit is where it is.")] = False,
+    record: Annotated[
+        bool | None, typer.Option(help="Record it, so that `quiver feedback` can judge its answer.", show_default=False)
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a contact sheet there.", show_default=False)] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show a contact sheet in the browser.")] = False,
     data: Data = None,
@@ -86,6 +89,7 @@ def search(
             group_size=group_size,
             without=without or (),
             explain=explain,
+            record=record,
         )
         if json:
             print_json(answer)

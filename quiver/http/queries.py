@@ -76,6 +76,10 @@ class SearchQuery(In):
     group_size: int = Field(default=1, ge=1, le=MAX_LIMIT)
     without: list[Name] = Field(default=[], max_length=10_000, description="Assets that are not to be found")
     explain: bool = False
+    record: bool | None = Field(
+        default=None,
+        description="Whether it is recorded, so that its answer can be judged; without it as the server says",
+    )
 
     def question(self) -> Question:
         """As the facade is asked. Raises BadQuery."""

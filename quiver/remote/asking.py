@@ -114,6 +114,7 @@ class Asking:
         group_size: int = 1,
         without: Iterable[str | UUID] = (),
         explain: bool = False,
+        record: bool | None = None,
     ) -> Answer:
         """As `Quiver.search`."""
         question = Question(
@@ -139,6 +140,7 @@ class Asking:
             group_size=group_size,
             without=without,
             explain=explain,
+            record=record,
         )
         return reading.answer(self._wire.post(place_of(collection, "search"), body_of(question)))
 
