@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import httpx
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 from qdrant_client import models as m
+from qdrant_client.http.exceptions import UnexpectedResponse
 
-from core.errors import BadQuery, Conflict
+from core.errors import BadPoint, BadQuery, Conflict, Misconfigured
 from core.filters import Eq
 from core.points import Nearest
 from core.ports import VectorStore
@@ -179,3 +181,15 @@ def test_a_storage_is_written_and_read():
     said = Storage(quantization=Quantization.TURBO, m=32, ef_construct=200, on_disk=True)
     assert Storage.from_dict(said.as_dict()) == said
     assert Storage.from_dict({}) == Storage()
+
+
+def test_a_server_that_cannot_keep_an_index_so_says_it_and_what_was_asked():
+    class Old(QdrantClient):
+        def create_collection(self, *_: object, **__: object) -> bool:
+            raise UnexpectedResponse(422, "", b"unknown variant `turbo`", httpx.Headers())
+
+    index = make_index(spaces=(SPACE,), storage=Storage(quantization=Quantization.TURBO))
+    with pytest.raises(Misconfigured, match=r"turbo.*unknown variant"):
+        ServerStore(Old(":memory:")).create(index)
+    with pytest.raises(BadPoint):
+        ServerStore(Old(":memory:")).create(replace(index, storage=Storage()))
