@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from core.errors import BadMetadata
+from core.fields import normal_metadata
 from core.points import Stored, text_words
 from core.records import Index, Standing
 from core.runtime import metrics
@@ -151,14 +153,18 @@ def _wrong(index: Index, point: Stored, standing: Standing | None) -> Kind | Non
 
 def _payload_differs(index: Index, said: Mapping[str, Any], standing: Standing) -> bool:
     asset = standing.asset
+    try:
+        metadata = normal_metadata(index.fields, asset.metadata)
+    except BadMetadata:  # it was declared before these fields were, and is not in an index of theirs
+        return True
     return (
         said["tenant"] != asset.tenant
         or said["external_id"] != asset.external_id
         or said["modality"] != asset.modality
         or said["media_type"] != asset.media_type
         or said["digest"] != asset.digest
-        or dict(said["metadata"]) != dict(asset.metadata)
-        or dict(said["words"]) != text_words(index.fields, asset.metadata)
+        or dict(said["metadata"]) != metadata
+        or dict(said["words"]) != text_words(index.fields, metadata)
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from time import monotonic, sleep
 
-from core.errors import Unavailable
+from core.errors import NoSuchCollection, Unavailable
 from core.records import IndexState
 from core.runtime.wiring import Parts
 from core.types import Asset, AssetId, Digest, Tenant
@@ -80,9 +80,15 @@ def erase_unused(parts: Parts, digests: Sequence[Digest]) -> int:
 
 
 def _forget(parts: Parts, collection: str, assets: Sequence[Asset]) -> None:
-    for index in parts.catalogue.indexes(collection):
-        if index.state is not IndexState.RETIRED:
+    """From the index that serves last: what is not found there any more is nowhere, should another take its place."""
+    indexes = parts.catalogue.indexes(collection)
+    for index in sorted(indexes, key=lambda one: one.state is IndexState.SERVING):
+        if index.state is IndexState.SERVING:
             parts.store.create(index)
+        try:
             # Removing was a new generation: points of a later return are not touched.
             parts.store.forget(index, {asset.id: asset.generation for asset in assets})
             parts.store.flush(index)
+        except NoSuchCollection:  # it was dropped meanwhile, and has nothing
+            if index.state is IndexState.SERVING:
+                raise

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from core.fields import normal_metadata
 from core.points import Column, Points, Stored, point_id, text_words
 from core.ports import Catalogue, VectorStore
 from core.records import Claim, Collection, Index
@@ -111,7 +112,7 @@ def _points(index: Index, held: Sequence[tuple[Asset, Sequence[Stored]]]) -> Poi
             columns[space] = Column(rows, batched([flat[row][1].vectors[space.vector_name] for row in rows]))
     return Points(
         ids=[_id(asset, point) for asset, point in flat],
-        payloads=[_payload(index, asset, point) for asset, point in flat],
+        payloads=[repainted(index, asset, point) for asset, point in flat],
         columns=columns,
     )
 
@@ -121,14 +122,15 @@ def _id(asset: Asset, point: Stored) -> UUID:
     return point_id(asset, point.payload["ordinal"], None if source is None else Reading(source))
 
 
-def _payload(index: Index, asset: Asset, point: Stored) -> dict[str, Any]:
-    """What the point says of its segment, and of this asset."""
+def repainted(index: Index, asset: Asset, point: Stored) -> dict[str, Any]:
+    """What the point says of its segment, and of this asset. Raises BadMetadata where it does not fit the fields."""
+    said = normal_metadata(index.fields, asset.metadata)
     return {
         **point.payload,
         "asset": str(asset.id),
         "external_id": asset.external_id,
         "generation": asset.generation,
         "blocked": False,
-        "metadata": dict(asset.metadata),
-        "words": text_words(index.fields, asset.metadata),
+        "metadata": said,
+        "words": text_words(index.fields, said),
     }

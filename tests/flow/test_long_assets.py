@@ -16,7 +16,7 @@ from ingest.sources.manifest import Inline
 from tests.doubles import Flaky
 from tests.flow.embedded import found, index_all, points, register_all, states
 from tests.flow.promises import ME, check, upkeep
-from workers import decoding, indexing
+from workers import decoding, embedding
 
 PIECES, A_PIECE = 5, 3
 
@@ -30,7 +30,7 @@ class Long:
         self.breaks: int | None = None
         self.fault: Exception = CorruptMedia("it breaks")
         self._real = decoding.decode
-        monkeypatch.setattr(indexing, "decode", self._decode)
+        monkeypatch.setattr(embedding, "decode", self._decode)
 
     def _decode(self, parts: Parts, source: Any, **more: Any) -> Iterator[Piece]:
         if not source.read().startswith(b"long"):

@@ -70,14 +70,14 @@ def taken_out(parts: Parts, asset: AssetId) -> Callable[[], object]:
     return lambda: remove(parts, ME, "c", [asset])
 
 
-@pytest.mark.parametrize("at", ["create", "upsert", "flush", "sign"])
+@pytest.mark.parametrize("at", ["create", "upsert", "flush", "sign_all"])
 def test_an_asset_removed_while_being_written_is_never_found(race: Race, at: str) -> None:
     race.index_while(at, taken_out(race.still, race.id))
     assert race.found() == 0
     race.settle()
 
 
-@pytest.mark.parametrize("at", ["create", "upsert", "flush", "sign"])
+@pytest.mark.parametrize("at", ["create", "upsert", "flush", "sign_all"])
 def test_an_asset_replaced_while_being_written_is_found_in_its_newest_generation(race: Race, at: str) -> None:
     race.index_while(at, lambda: race.put("blue"))
     assert race.still.catalogue.state(race.still.catalogue.asset(ME, "c", "a")) is State.PENDING
@@ -85,7 +85,7 @@ def test_an_asset_replaced_while_being_written_is_found_in_its_newest_generation
     assert race.found() == 1
 
 
-@pytest.mark.parametrize("at", ["upsert", "flush", "sign"])
+@pytest.mark.parametrize("at", ["upsert", "flush", "sign_all"])
 def test_a_worker_that_slept_through_its_lease_takes_its_points_back(race: Race, at: str) -> None:
     """Meanwhile the asset was replaced, and another worker indexed the newer generation."""
 
@@ -109,7 +109,7 @@ def test_a_worker_whose_lease_was_taken_leaves_the_other_alone(race: Race) -> No
         claims = race.still.catalogue.claim("c", worker="thief", lease=timedelta(minutes=1), limit=1)
         assert [claim.asset.id for claim in claims] == [race.id]
 
-    race.index_while("sign", steal)
+    race.index_while("sign_all", steal)
     assert race.still.catalogue.holders() == ["thief"]
     race.still.catalogue.expire("thief")
     race.settle()

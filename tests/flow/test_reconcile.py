@@ -17,7 +17,7 @@ from tests.doubles import toy_parts
 from tests.flow.promises import ME, check, upkeep
 from tests.flow.test_crashes import add, take_out
 from tests.flow.test_crashes import replace as replace_texts
-from workers.indexing import points_of
+from workers.embedding import points_of
 from workers.reconcile import Kind, reconcile
 
 

@@ -18,7 +18,7 @@ from core.stores.edge import EdgeStore
 from core.types import Reading
 from tests.doubles import ColourEncoder
 from tests.worlds import GREEN, ME, OTHER, RED, World
-from workers import indexing
+from workers import embedding
 from workers.indexing import index_batch
 from workers.reuse import Reused, reused
 
@@ -165,7 +165,7 @@ def test_an_index_that_lacks_it_decides(world: World) -> None:
 def test_a_change_of_metadata_alone_decodes_and_embeds_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.add({"a": "red cat", "b": "green dog"})
     monkeypatch.setattr(ColourEncoder, "encode", lambda *_: pytest.fail("it was embedded again"))
-    monkeypatch.setattr(indexing, "decode", lambda *_, **__: pytest.fail("it was decoded again"))
+    monkeypatch.setattr(embedding, "decode", lambda *_, **__: pytest.fail("it was decoded again"))
     world.add({"a": "red cat"}, metadata={"kind": "cat"})
     world.add({"another name": "green dog"})
     said = {point.payload["external_id"]: point.payload for point in world.parts.store.scroll(index_of(world))}
