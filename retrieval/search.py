@@ -6,26 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core.errors import BadQuery, NoSuchCollection
 from core.filters import check
-from core.points import Found, Nearest, span_of
+from core.points import Found, Nearest
 from core.ports import Catalogue, EncoderOf, VectorStore
 from core.records import Index
-from core.spaces import EmbeddingSpace
-from core.types import Digest, Modality, Reading
-from retrieval.asked import asset_of, must_be_empty, vectors_of
-from retrieval.fusion import dbsf, rrf, weighted
+from core.types import Modality
+from retrieval.asked import must_be_empty, vectors_of
+from retrieval.calibration import NO_CURVES, Curves
 from retrieval.grouping import deeper, grouped
+from retrieval.hits import fused
 from retrieval.lists import TIERS, Ranked, depth_of, nearest, ranked, searched, wanted
-from retrieval.request import Answer, Fusion, Hit, Match, SearchRequest
+from retrieval.request import Answer, SearchRequest
 from retrieval.stages import Asked, AskedVector, chain
-
-Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]  # raw scores to probabilities of relevance
-Curves = Mapping[tuple[str, Modality, Modality], Curve]  # by fingerprint, modality of the query, of the content
-NO_CURVES: Curves = {}
 
 
 def search(
@@ -151,70 +144,3 @@ def _check(request: SearchRequest, index: Index) -> None:
     if request.group_by is not None and request.group_by not in index.fields:
         declared = ", ".join(sorted(index.fields)) or "none"
         raise BadQuery(f"{request.group_by!r} is not a declared field to group by; declared: {declared}")
-
-
-def fused(request: SearchRequest, lists: Sequence[Ranked], curves: Curves) -> list[Hit]:
-    """All hits of the lists in one order, ties by id."""
-    matches: dict[str, list[Match]] = {}
-    shown: dict[str, Found] = {}
-    scored: dict[str, list[tuple[str, float]]] = {}
-    calibrated = bool(lists)
-    for one in lists:
-        probabilities = _probabilities(one, curves)
-        calibrated = calibrated and probabilities is not None
-        scored[one.name] = []
-        for rank, point in enumerate(one.points, start=1):
-            asset = str(point.payload["asset"])
-            probability = None if probabilities is None else float(probabilities[rank - 1])
-            matches.setdefault(asset, []).append(_match(one.space, one.content, point, rank, probability))
-            shown.setdefault(asset, point)
-            scored[one.name].append((asset, point.score if probability is None else probability))
-    weights = {one.name: request.weights.get(one.space.name, 1.0) for one in lists}
-    could = {
-        asset: {one.name for one in lists if one.content in {match.content for match in held}}
-        for asset, held in matches.items()
-    }
-    match request.fusion or Fusion.RRF:
-        case Fusion.RRF:
-            order = rrf({name: [asset for asset, _ in held] for name, held in scored.items()}, weights)
-        case Fusion.WEIGHTED if calibrated:
-            order = weighted(scored, weights, could)
-        case _:  # scores that no curve is known of are not on one scale
-            order = dbsf(scored, weights, could)
-    return [_hit(shown[asset], score, matches[asset]) for asset, score in order]
-
-
-def _probabilities(one: Ranked, curves: Curves) -> NDArray[np.float64] | None:
-    curve = curves.get((one.space.fingerprint, one.asked.asked, one.content))
-    return None if curve is None else curve(np.array([point.score for point in one.points], np.float64))
-
-
-def _match(space: EmbeddingSpace, content: Modality, point: Found, rank: int, probability: float | None) -> Match:
-    said = point.payload
-    return Match(
-        space=space.name,
-        content=content,
-        score=point.score,
-        probability=probability,
-        rank=rank,
-        ordinal=int(said["ordinal"]),
-        span=span_of(said),
-        source=Reading(source) if (source := said.get("source")) else None,
-        text=said.get("text"),
-    )
-
-
-def _hit(point: Found, score: float, matches: Sequence[Match]) -> Hit:
-    said = point.payload
-    known = [match.probability for match in matches if match.probability is not None]
-    return Hit(
-        asset=asset_of(said["asset"]),
-        external_id=said["external_id"],
-        modality=Modality(said["modality"]),
-        media_type=said["media_type"],
-        digest=Digest(said["digest"]),
-        metadata=said["metadata"],
-        score=score,
-        matches=tuple(matches),
-        relevance=max(known) if known else None,
-    )
