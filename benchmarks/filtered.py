@@ -116,7 +116,7 @@ def overhead(store: EdgeStore, vector: Dense) -> float:
 
 def main(points: int = 100_000, folder: str | None = None) -> None:
     """Build, measure, print, and write docs/benchmarks/filtered.json."""
-    said: dict[str, Any] = {"points": points, "cores": cores(), "data": {}}
+    said: dict[str, Any] = {"queries": QUERIES, "cores": cores(), "data": {}}
     with measured() as load, tempfile.TemporaryDirectory() as made:
         for name, draw in DATA.items():
             root = Path(folder or made) / name
@@ -128,7 +128,8 @@ def main(points: int = 100_000, folder: str | None = None) -> None:
             filters |= {f"{100 * share:g} %": Range("pick", lt=points * share) for share in SHARES}
             if name == "clustered":
                 filters["a quarter of the clusters"] = Range("cluster", lt=CLUSTERS // 4)
-            rows = said["data"][name] = {what: compare(store, vectors, where) for what, where in filters.items()}
+            rows = {what: compare(store, vectors, where) for what, where in filters.items()}
+            said["data"][name] = {"points": store.count(INDEX, SCOPE), "filters": rows}
             said.setdefault("deciding_p50_ms", round(overhead(store, vectors[0]), 4))
             store.close()
             for what, row in rows.items():
