@@ -18,45 +18,57 @@ from retrieval.lists import Ranked
 from retrieval.request import Fusion, Hit, Match, SearchRequest
 
 
-def fused(request: SearchRequest, lists: Sequence[Ranked], curves: Curves) -> list[Hit]:
-    """All hits of the lists in one order, ties by id. Raises BadQuery for a least relevance where none is known."""
-    matches: dict[str, list[Match]] = {}
-    shown: dict[str, Found] = {}
+def fused(request: SearchRequest, lists: Sequence[Ranked], curves: Curves, most: int | None = None) -> list[Hit]:
+    """The hits of the lists in one order, ties by id: the first `most`, or all. Raises BadQuery for a least relevance
+    where none is known."""
     scored: dict[str, list[tuple[str, float]]] = {}
     known: dict[Modality, dict[str, list[tuple[str, float]]]] = {}
     unknown: dict[Modality, Ranked] = {}
     for one in lists:
         probabilities = _probabilities(one, curves)
+        scores = [point.score for point in one.points] if probabilities is None else probabilities.tolist()
+        assets = [point.payload["asset"] for point in one.points]
+        scored[one.name] = held = list(zip(assets, scores, strict=True))
         if probabilities is None:
             unknown.setdefault(one.content, one)
-            scores = [point.score for point in one.points]
         else:
-            scores = probabilities.tolist()
-        held = scored[one.name] = []
-        for rank, (point, score) in enumerate(zip(one.points, scores, strict=True), start=1):
-            asset = str(point.payload["asset"])
-            probability = None if probabilities is None else score
-            matches.setdefault(asset, []).append(_match(one.space, one.content, point, rank, probability))
-            shown.setdefault(asset, point)
-            held.append((asset, score))
-        if probabilities is not None:
             known.setdefault(one.content, {})[one.name] = held
     if request.min_score is not None:
         _must_be_known(unknown, known)
     weights = {one.name: request.weights.get(one.space.name, 1.0) for one in lists}
-    could = {
-        asset: {one.name for one in lists if one.content in {match.content for match in held}}
-        for asset, held in matches.items()
-    }
-    match request.fusion or Fusion.RRF:
-        case Fusion.RRF:
-            order = rrf({name: [asset for asset, _ in held] for name, held in scored.items()}, weights)
-        case Fusion.WEIGHTED if not unknown:
-            order = weighted(scored, weights, could)
-        case _:  # scores that no curve is known of are not on one scale
-            order = dbsf(scored, weights, could)
+    order = _ordered(request.fusion or Fusion.RRF, lists, scored, weights, calibrated=not unknown)
     relevance = relevances(known, weights)
-    return [_hit(shown[asset], score, matches[asset], relevance.get(asset)) for asset, score in order]
+    shown = dict.fromkeys([asset for asset, _ in order[:most]])  # what is not shown need not be told of
+    matches: dict[str, list[Match]] = {asset: [] for asset in shown}
+    points: dict[str, Found] = {}
+    for one in lists:
+        calibrated = one.name in known.get(one.content, ())
+        for rank, (point, (asset, score)) in enumerate(zip(one.points, scored[one.name], strict=True), start=1):
+            if asset in shown:
+                chance = score if calibrated else None
+                matches[asset].append(_match(one.space, one.content, point, rank, chance))
+                points.setdefault(asset, point)
+    return [_hit(points[asset], score, matches[asset], relevance.get(asset)) for asset, score in order[:most]]
+
+
+def _ordered(
+    fusion: Fusion,
+    lists: Sequence[Ranked],
+    scored: Mapping[str, Sequence[tuple[str, float]]],
+    weights: Mapping[str, float],
+    *,
+    calibrated: bool,
+) -> list[tuple[str, float]]:
+    if fusion is Fusion.RRF:
+        return rrf({name: [asset for asset, _ in held] for name, held in scored.items()}, weights)
+    contents: dict[str, set[Modality]] = {}
+    for one in lists:
+        for asset, _ in scored[one.name]:
+            contents.setdefault(asset, set()).add(one.content)
+    could = {asset: {one.name for one in lists if one.content in held} for asset, held in contents.items()}
+    if fusion is Fusion.WEIGHTED and calibrated:
+        return weighted(scored, weights, could)
+    return dbsf(scored, weights, could)  # scores that no curve is known of are not on one scale
 
 
 def relevances(

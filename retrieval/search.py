@@ -90,7 +90,7 @@ def _answered(
 ) -> Answer:
     began = perf_counter()
     request = one.request
-    hits = fused(request, _lists(one, found), curves)[: one.depth]
+    hits = fused(request, _lists(one, found), curves, one.depth)
     fused_at = perf_counter()
     deadline = None if request.budget is None else fused_at + request.budget
     hits, late, stages = chain(hits, Asked(request, index, one.vectors, store, deadline))
@@ -125,7 +125,7 @@ def _filled(
     request = one.request
     while request.group_by is not None:
         lists = _lists(one, found)
-        hits = grouped(fused(request, lists, curves)[: one.depth], request.group_by, request.group_size)
+        hits = grouped(fused(request, lists, curves, one.depth), request.group_by, request.group_size)
         enough = len(hits) >= request.offset + request.limit
         depth = None if enough else deeper(one.depth, [each.points for each in lists])
         if depth is None:
