@@ -170,6 +170,28 @@ p50 without a filter. Others used {said["cores_of_others"]:.2f} of {said["cores"
 {head}{"".join(lines)}"""
 
 
+def reindex(said: dict[str, Any]) -> str:
+    """A reindexing beside the encoder alone."""
+    p99 = said["search_p99_ms"]
+    return f"""
+## Reindexing while it is searched
+
+`python -m benchmarks.reindex`: {said["texts"]:,} texts in the profile `packaged`, to which all-MiniLM-L6-v2 is added:
+vectors of the spaces that stay are copied, those of the new one computed, {said["cores"]} cores, while a thread searches
+all the time. The encoder alone has nothing beside it. Then an index of the same spaces is built anew.
+
+""" + table(
+        {
+            "encoder alone": f"{said['encoder_alone_per_s']:.0f} texts/s",
+            "**reindexing**": f"**{said['reindex_per_s']:.0f} texts/s, {said['share_of_encoder']:.2f} of it**",
+            "copying alone": f"{said['copied_points_per_s']:.0f} points/s",
+            "a search at p99, idle and during the build": f"{p99['idle']:.0f} ms, {p99['during the build']:.0f} ms",
+            "searches during the build; empty": f"{said['searches']['during the build']}; {said['searches']['empty']}",
+            "cores that others used meanwhile": f"{said['cores_of_others']:.2f}",
+        }
+    )
+
+
 def beside(said: dict[str, Any]) -> str:
     """Searching by vectors and filters beside other stores."""
     return f"""
@@ -225,6 +247,7 @@ def main() -> None:
         ("search", search),
         ("filtered", filtered),
         ("beside", beside),
+        ("reindex", reindex),
         ("worker", worker),
         ("http", http),
         ("peers", peers),
