@@ -24,13 +24,14 @@ class Tended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """How far an index has come. Assets: those present, those it has, those it failed to take, those being written."""
+    """How far an index has come, in assets: present, held, failed to be taken, being written for it alone."""
 
     present: int
     held: int
     failed: int
     in_hand: int
     lately: int  # receipts of the last minute
+    retrying: int = 0  # of those that failed: tried again by themselves
     failures: Mapping[str, int] = field(default_factory=dict)  # by class
 
 

@@ -113,6 +113,11 @@ class VectorStore(Protocol):
         """Points of every tenant by growing id, without vectors: for reconciling."""
         ...
 
+    def serve(self, index: Index) -> None:
+        """Searches are answered from this index of its collection from now on: for others that read the store too.
+        Harmless twice."""
+        ...
+
     def close(self) -> None:
         """Let go of files and connections. Harmless twice."""
         ...

@@ -15,6 +15,7 @@ from core.runtime.wiring import Parts
 from retrieval.request import Answer, SearchRequest
 from retrieval.search import search_all
 from workers.recording import recorded
+from workers.serving import encoder_of, surely
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +31,8 @@ def answer_all(
     each; None: nothing."""
 
     def ask(some: Sequence[SearchRequest]) -> list[Answer]:
-        return search_all(
-            some,
-            catalogue=parts.catalogue,
-            store=parts.store,
-            encoder_of=lambda space: parts.encoders.of_space(profile, space),
-        )
+        speaks = encoder_of(parts, some[0].collection, profile)
+        return surely(lambda: search_all(some, catalogue=parts.catalogue, store=parts.store, encoder_of=speaks))
 
     with traces.span("search", collection=metrics.named(requests[0].collection)):
         began = time_ns()

@@ -64,14 +64,17 @@ def reconcile(
     examples: int = 1000,
     slice_size: int = SLICE,
     tenant: Tenant | None = None,
+    only: str | None = None,
     on_progress: Callable[[Drift], None] | None = None,
 ) -> Drift:
     """Compare; with `repair`, forget what should not be there and strike receipts of what is not, so that a sweep
-    indexes it again. Of one tenant's assets, or of all. Raises NoSuchCollection, StoreDown, CatalogueDown. Safe beside
-    everything else, and twice."""
+    indexes it again. Of one tenant's assets, or of all; of every index, or `only` that one. Raises
+    NoSuchCollection, StoreDown, CatalogueDown. Safe beside everything else, and twice."""
     parts.catalogue.collection(collection)
     drift = Drift()
     for index in parts.catalogue.indexes(collection):
+        if only not in (None, index.id):
+            continue
         parts.store.create(index)
         total = sum(len(page) for page in _receipts(parts, index, tenant))
         slices = total // slice_size + 1
@@ -82,7 +85,7 @@ def reconcile(
                     on_progress(drift)
         if repair:
             parts.store.flush(index)
-    if tenant is None:
+    if tenant is None and only is None:
         metrics.drift(collection, Kind, {str(kind): count for kind, count in drift.counts.items()})
     return drift
 

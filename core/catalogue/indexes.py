@@ -165,7 +165,7 @@ def coverage(conn: Connection, index: Index) -> Coverage:
     held = select(func.count()).select_from(receipts.join(assets, current)).where(receipts.c.index_id == index.id)
     standing = and_(assets.c.id == failures.c.asset_id, assets.c.generation == failures.c.generation)
     failed = (
-        select(failures.c.kind, func.count())
+        select(failures.c.kind, func.count(), func.count(failures.c.retry_at))
         .select_from(failures.join(assets, standing))
         .where(failures.c.index_id == index.id, assets.c.removed_at.is_(None))
         .group_by(failures.c.kind)
@@ -174,13 +174,15 @@ def coverage(conn: Connection, index: Index) -> Coverage:
         leases.c.index_id == index.id, leases.c.token.is_not(None), leases.c.expires_at > now()
     )
     lately = select(func.count()).where(receipts.c.index_id == index.id, receipts.c.signed_at > now() - MINUTE)
-    kinds: dict[str, int] = {row[0]: row[1] for row in conn.execute(failed)}
+    found = conn.execute(failed).all()
+    kinds: dict[str, int] = {row[0]: row[1] for row in found}
     return Coverage(
         present=conn.execute(present).scalar_one(),
         held=conn.execute(held).scalar_one(),
         failed=sum(kinds.values()),
         in_hand=conn.execute(in_hand).scalar_one(),
         lately=conn.execute(lately).scalar_one(),
+        retrying=sum(row[2] for row in found),
         failures=kinds,
     )
 

@@ -197,6 +197,9 @@ class EdgeStore:
             old.close(keep=False)
         folder.discard(folder.root_of(was) if folder.is_copy(self._root, was) else was)
 
+    def serve(self, index: Index) -> None:
+        """See the port: nobody else reads it."""
+
     def close(self) -> None:
         """See the port. In a child of fork it does nothing: the shards are the parent's."""
         if os.getpid() != self._process:

@@ -112,6 +112,9 @@ class MemoryStore:
             ids = sorted(i for i in self._points(index.id) if after is None or i > after)[:limit]
             return [Stored(i, self._points(index.id)[i].payload) for i in ids]
 
+    def serve(self, index: Index) -> None:
+        """See the port: nobody else reads it."""
+
     def close(self) -> None:
         """See the port."""
 

@@ -123,6 +123,9 @@ class ProcessStore:
         with reading():
             return int(said)
 
+    def serve(self, index: Index) -> None:
+        """See the port: nobody else reads it."""
+
     def close(self) -> None:
         """See the port. The other process goes on."""
         self._open = False

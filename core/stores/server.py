@@ -79,6 +79,17 @@ class ServerStore:
                 raise Misconfigured(f"the Qdrant server keeps no index as {index.storage}: {said}") from exc
             raise
 
+    def serve(self, index: Index) -> None:
+        """See the port: an alias, the collection's name behind our prefix, leads there; changed in one step."""
+        name, alias = self._name(index.id), self._name(index.collection)
+        with translated(index.id):
+            there = {each.alias_name: each.collection_name for each in self._client.get_aliases().aliases}
+            if there.get(alias) == name:
+                return
+            lead = m.CreateAliasOperation(create_alias=m.CreateAlias(collection_name=name, alias_name=alias))
+            gone = m.DeleteAliasOperation(delete_alias=m.DeleteAlias(alias_name=alias))
+            self._client.update_collection_aliases([gone, lead] if alias in there else [lead], timeout=TIMEOUT)
+
     def drop(self, index_id: str) -> None:
         """See the port."""
         with translated(index_id):

@@ -1,0 +1,320 @@
+"""Reindexing: another index is built beside the one that serves, compared with it, and takes its place in one step.
+
+Every function may be called again after a crash at any line, by any process: what was done is in the catalogue. Live
+work has priority, and goes to both indexes. Until the switch nothing of it is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from core.errors import BadQuery, Conflict
+from core.fields import Fields
+from core.indexes import Coverage, Tended
+from core.records import Collection, Index, IndexState, Storage
+from core.runtime.wiring import Parts
+from workers.copying import change_of
+from workers.rehearsal import Rehearsal, rehearse
+
+COMING = (IndexState.PLANNED, IndexState.BUILDING, IndexState.VERIFYING)
+WRITTEN = (IndexState.BUILDING, IndexState.VERIFYING)
+GONE = (IndexState.SOAKING, IndexState.ROLLED_BACK, IndexState.FAILED)
+MISSING = 10  # names that a status lists
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be changed; None: as it is. `spaces` are names of spaces of the profile; those it has all, else."""
+
+    profile: str | None = None
+    spaces: Sequence[str] | None = None
+    fields: Fields | None = None
+    storage: Storage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a reindexing would do, before anything is done."""
+
+    collection: str
+    profile: str
+    copied: tuple[str, ...]  # spaces whose vectors are taken over
+    embedded: tuple[str, ...]  # spaces whose vectors are computed
+    dropped: tuple[str, ...]
+    fields_added: tuple[str, ...]
+    fields_dropped: tuple[str, ...]
+    storage: Storage
+    assets: int
+    decoded: int  # of them, that must be read again
+    points: int  # about as many as there are now
+    seconds: float | None  # of this machine with its lanes, by a measured sample; None: nothing there to be measured
+    bytes: int  # of disk, about
+    sample: Rehearsal
+    nothing: bool  # it would be the same again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a collection's indexes stand. `coming` is the one being built, `serving` the one that is asked."""
+
+    collection: str
+    serving: Tended
+    coming: Tended | None
+    kept: tuple[Tended, ...]  # soaking, rolled back, given up: what `retire` would drop
+    coverage: Coverage | None  # of the coming one; else of the one that soaks
+    lacks: int  # assets that would be lost by the step that comes next: a switch, or else a rollback
+    examples: tuple[tuple[str, str], ...]  # some of them, and why
+    rate: float = 0.0  # assets a second, over the last minute
+    seconds_left: float | None = None
+    checks: tuple[dict[str, Any], ...] = field(default_factory=tuple)  # of the last verification
+
+    @property
+    def paused(self) -> bool:
+        """Whether somebody, or too many failures, stopped the build."""
+        return bool(self.coming and self.coming.plan.get("paused"))
+
+
+def target(parts: Parts, collection: Collection, old: Index, wish: Wish) -> Index:
+    """The index that a wish asks for, without a row yet. Raises UnknownProfile, MissingExtra, BadModel, BadQuery."""
+    profile = wish.profile or old.profile
+    spaces = tuple(encoder.space for encoder in parts.encoders.of_profile(profile))
+    if wish.spaces is not None:
+        names = {space.name for space in spaces}
+        if unknown := sorted(set(wish.spaces) - names):
+            raise BadQuery(f"profile {profile!r} has no space {', '.join(unknown)}; it has {', '.join(sorted(names))}")
+        spaces = tuple(space for space in spaces if space.name in set(wish.spaces))
+        if not spaces:
+            raise BadQuery("an index needs a space: name one at least")
+    elif wish.profile is None:
+        # The model's own newest commit counts as a change only when it is asked for by naming the profile.
+        spaces = old.spaces
+    return Index(
+        id=f"{collection.name}-{uuid4().hex[:8]}",
+        collection=collection.name,
+        state=IndexState.PLANNED,
+        spaces=spaces,
+        fields=wish.fields if wish.fields is not None else old.fields,
+        reads=old.reads,
+        profile=profile,
+        storage=wish.storage if wish.storage is not None else old.storage,
+    )
+
+
+def plan(parts: Parts, name: str, wish: Wish, *, sample: int = 16) -> Plan:
+    """What it would take. Embeds a sample of assets to measure it; writes nothing."""
+    collection = parts.catalogue.collection(name)
+    old = parts.catalogue.serving(name)
+    new = target(parts, collection, old, wish)
+    change = change_of(parts, old, new)
+    census = parts.catalogue.census(old.id)
+    measured = rehearse(parts, collection, old, new, change, sample=sample)
+    points = sum(share.points for share in census)
+    return Plan(
+        collection=name,
+        profile=new.profile,
+        copied=tuple(space.name for space in change.copied),
+        embedded=tuple(space.name for space in change.embedded),
+        dropped=tuple(space.name for space in change.dropped),
+        fields_added=tuple(sorted(f"{k}={v}" for k, v in new.fields.items() if old.fields.get(k) != v)),
+        fields_dropped=tuple(sorted(k for k in old.fields if k not in new.fields)),
+        storage=new.storage,
+        assets=sum(share.assets for share in census),
+        decoded=sum(share.assets for share in census if change.of(share.modality, new.reads)),
+        points=points,
+        seconds=measured.seconds(census),
+        bytes=points * _bytes(new),
+        sample=measured,
+        nothing=same(old, new),
+    )
+
+
+def _bytes(index: Index) -> int:
+    """About what a point takes: its vectors twice (the log, then the segment), and a kilobyte of payload and graph."""
+    return 1024 + sum(2 * 4 * space.dim if not space.sparse else 512 for space in index.spaces)
+
+
+def same(old: Index, new: Index) -> bool:
+    """Whether there is nothing to be changed."""
+
+    def parts_of(index: Index) -> tuple[Any, ...]:
+        names = sorted(space.vector_name for space in index.spaces)
+        return names, dict(index.fields), index.reads, index.storage, index.profile
+
+    return parts_of(old) == parts_of(new)
+
+
+def start(parts: Parts, name: str, wish: Wish, *, rate: float = 0.0, anew: bool = False) -> Tended:
+    """Make the index and have it built from now on: live writes go to it too. Again after a crash, it goes on.
+
+    `rate`: assets a second at most; 0: as fast as it can. `anew`: also when nothing would change, to fill an index
+    afresh. Raises Conflict when another reindexing is under way, what it replaced before is still kept, or nothing
+    would change; UnknownProfile, MissingExtra, BadModel, BadQuery.
+    """
+    collection = parts.catalogue.collection(name)
+    old = parts.catalogue.serving(name)
+    new = target(parts, collection, old, wish)
+    made = _coming(parts, name)
+    if made is None:
+        for kept in parts.catalogue.tended(name, [IndexState.SOAKING]):
+            raise Conflict(
+                f"index {kept.index.id!r} still soaks since the last switch: roll back to it, or retire it first"
+            )
+        if same(old, new) and not anew:
+            raise Conflict(f"nothing would change: {name!r} has that profile, those spaces, fields and that storage")
+        asked = {"rate": rate, "paused": False, "from": old.id}
+        parts.catalogue.create_index(new, asked)
+        made = _coming(parts, name)
+        assert made is not None
+    elif not same(made.index, new):
+        raise Conflict(
+            f"{name!r} is being reindexed into {made.index.id!r} already (profile {made.index.profile}): "
+            "go on with that, or abort it first"
+        )
+    if made.index.state is not IndexState.PLANNED:
+        return made
+    parts.store.create(made.index)
+    return parts.catalogue.advance(made.index.id, of=[IndexState.PLANNED], to=IndexState.BUILDING)
+
+
+def _coming(parts: Parts, name: str) -> Tended | None:
+    return next(iter(parts.catalogue.tended(name, COMING)), None)
+
+
+def coming(parts: Parts, name: str) -> Tended:
+    """The index that is being built. Raises Conflict when there is none, NoSuchCollection."""
+    found = _coming(parts, name)
+    if found is None:
+        parts.catalogue.collection(name)
+        raise Conflict(f"{name!r} is not being reindexed: start it first")
+    return found
+
+
+def status(parts: Parts, name: str) -> Standing:
+    """How it stands. Counts rows: seconds at a million assets."""
+    parts.catalogue.collection(name)
+    serving = next(iter(parts.catalogue.tended(name, [IndexState.SERVING])), None)
+    if serving is None:
+        parts.catalogue.serving(name)
+        raise Conflict(f"{name!r} was switched a moment ago: look again")
+    made = _coming(parts, name)
+    kept = tuple(parts.catalogue.tended(name, GONE))
+    soaking = next((one for one in reversed(kept) if one.index.state is IndexState.SOAKING), None)
+    next_one = made if made is not None and made.index.state in WRITTEN else soaking
+    lacks: int = 0
+    examples: list[tuple[str, str]] = []
+    coverage: Coverage | None = None
+    if next_one is not None:
+        coverage = parts.catalogue.coverage(next_one.index)
+        lacks, examples = parts.catalogue.uncovered(serving.index.id, next_one.index.id, limit=MISSING)
+    rate = coverage.lately / 60 if coverage else 0.0
+    building = made is not None and coverage is not None
+    left = max(0, coverage.present - coverage.held - coverage.failed) if coverage else 0
+    verdict = (made or serving).plan.get("verified") or {}
+    return Standing(
+        collection=name,
+        serving=serving,
+        coming=made,
+        kept=kept,
+        coverage=coverage,
+        lacks=lacks,
+        examples=tuple(examples),
+        rate=rate,
+        seconds_left=left / rate if building and rate and left else None,
+        checks=tuple(verdict.get("checks", ())),
+    )
+
+
+def pause(parts: Parts, name: str, *, why: str = "") -> Tended:
+    """Have nothing more built, until `resume`. Live writes still go to both."""
+    made = coming(parts, name)
+    return parts.catalogue.revise(made.index.id, {"paused": True, "why_paused": why})
+
+
+def resume(parts: Parts, name: str, *, rate: float | None = None) -> Tended:
+    """Go on, with what failed too."""
+    made = coming(parts, name)
+    parts.catalogue.pardon(made.index.id)
+    changes: dict[str, Any] = {"paused": False, "why_paused": ""}
+    return parts.catalogue.revise(made.index.id, changes if rate is None else changes | {"rate": rate})
+
+
+def switch(parts: Parts, name: str, *, reason: str | None = None) -> Standing:
+    """Have the verified index serve, from one moment to the next; the other soaks. Readers follow with their next
+    query.
+
+    Raises Conflict, with a list, when it was not verified or something that is found now would be lost; not so with a
+    `reason`, which is kept.
+    """
+    made = coming(parts, name)
+    verdict = made.plan.get("verified") or {}
+    if not verdict.get("passed") and not reason:
+        failed = [check for check in verdict.get("checks", ()) if not check["passed"]]
+        said = "; ".join(f"{check['name']}: {check['message']}" for check in failed) or "it was not verified"
+        raise Conflict(f"index {made.index.id!r} may not serve yet: {said}. Verify it, or force it and say why")
+    of = [IndexState.VERIFYING] if not reason else list(WRITTEN)
+    now, _ = parts.catalogue.exchange(
+        made.index.id,
+        of=of,
+        leaving=IndexState.SOAKING,
+        note=f"forced: {reason}" if reason else None,
+        forced=bool(reason),
+    )
+    parts.store.serve(now.index)
+    return status(parts, name)
+
+
+def rollback(parts: Parts, name: str, *, reason: str | None = None) -> Standing:
+    """Have the index serve again that did before the last switch. Raises Conflict when none soaks, or it lacks what is
+    found now; not so with a `reason`."""
+    soaking = parts.catalogue.tended(name, [IndexState.SOAKING])
+    if not soaking:
+        parts.catalogue.collection(name)
+        raise Conflict(f"{name!r} has no index to go back to: none soaks")
+    if made := _coming(parts, name):
+        raise Conflict(f"{name!r} is being reindexed into {made.index.id!r}: abort that first")
+    now, _ = parts.catalogue.exchange(
+        soaking[-1].index.id,
+        of=[IndexState.SOAKING],
+        leaving=IndexState.ROLLED_BACK,
+        note=f"rolled back: {reason}" if reason else "rolled back",
+        forced=bool(reason),
+    )
+    parts.store.serve(now.index)
+    return status(parts, name)
+
+
+def retire(parts: Parts, name: str) -> list[str]:
+    """Drop every index that served before, was rolled back or given up: their ids. There is no way back then."""
+    parts.catalogue.collection(name)
+    gone: list[str] = []
+    for kept in parts.catalogue.tended(name, [*GONE, IndexState.RETIRED]):
+        state = kept.index.state
+        if state is not IndexState.RETIRED:
+            parts.catalogue.advance(kept.index.id, of=[state], to=IndexState.RETIRED, note=kept.note or None)
+            gone.append(kept.index.id)
+        _drop(parts, kept.index.id)  # again, should an earlier call have died between
+    return gone
+
+
+def abort(parts: Parts, name: str, *, reason: str = "") -> Tended:
+    """Give the index up that is being built, and drop it. The one that serves was never touched."""
+    made = _coming(parts, name)
+    if made is None:
+        given_up = parts.catalogue.tended(name, [IndexState.FAILED])
+        if not given_up:
+            coming(parts, name)
+        for one in given_up:
+            _drop(parts, one.index.id)
+        return given_up[-1]
+    note = f"aborted: {reason}" if reason else "aborted"
+    ended = parts.catalogue.advance(made.index.id, of=COMING, to=IndexState.FAILED, note=note)
+    _drop(parts, made.index.id)
+    return ended
+
+
+def _drop(parts: Parts, index_id: str) -> None:
+    parts.store.drop(index_id)
+    parts.catalogue.clear_index(index_id)

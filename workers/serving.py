@@ -1,0 +1,38 @@
+"""Whose encoders a search asks: those of the index that it reads, whatever the profile was a moment ago."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from core.errors import IndexDrifted, NoSuchCollection
+from core.ports import Encoder, EncoderOf
+from core.runtime.wiring import Parts
+from core.spaces import EmbeddingSpace
+
+T = TypeVar("T")
+
+
+def encoder_of(parts: Parts, collection: str, profile: str) -> EncoderOf:
+    """The encoder of a space: of `profile`, or else of whichever index of the collection has the space.
+
+    Between looking the collection up and reading its index another index may have taken the place of the one before:
+    then the space says so. ModelMismatch when no encoder makes the space.
+    """
+
+    def of(space: EmbeddingSpace) -> Encoder:
+        if all(one.space.fingerprint != space.fingerprint for one in parts.encoders.of_profile(profile)):
+            for index in parts.catalogue.indexes(collection):
+                if index.profile and index.profile != profile and space in index.spaces:
+                    return parts.encoders.of_space(index.profile, space)
+        return parts.encoders.of_space(profile, space)
+
+    return of
+
+
+def surely(ask: Callable[[], T]) -> T:
+    """Ask; once more when the index was not there: it may have been dropped after another took its place."""
+    try:
+        return ask()
+    except (NoSuchCollection, IndexDrifted):
+        return ask()
