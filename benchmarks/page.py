@@ -177,8 +177,8 @@ def reindex(said: dict[str, Any]) -> str:
 ## Reindexing while it is searched
 
 `python -m benchmarks.reindex`: {said["texts"]:,} texts in the profile `packaged`, to which all-MiniLM-L6-v2 is added:
-vectors of the spaces that stay are copied, those of the new one computed, {said["cores"]} cores, while a thread searches
-all the time. The encoder alone has nothing beside it. Then an index of the same spaces is built anew.
+vectors of the spaces that stay are copied, those of the new one computed, {said["cores"]} cores, while a thread
+searches all the time. The encoder alone has nothing beside it. Then an index of the same spaces is built anew.
 
 """ + table(
         {
