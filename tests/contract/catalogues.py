@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from core.catalogue.sql import SqlCatalogue
+from core.catalogue.sql import SqlCatalogue, open_catalogue
 from core.catalogue.tables import metadata
 from core.fields import FieldType
 from core.records import Draft, Index, IndexState
@@ -51,3 +51,10 @@ def empty(catalogue: SqlCatalogue) -> None:
     with catalogue.engine.begin() as conn:
         for table in reversed(metadata.sorted_tables):
             conn.execute(table.delete())
+
+
+def emptied(url: str) -> None:
+    """A database that tests share, with nothing in it."""
+    made = open_catalogue(url)
+    empty(made)
+    made.close()

@@ -19,9 +19,10 @@ from core.stores.memory import MemoryStore
 from core.stores.server import ServerStore
 from core.types import AssetId, Tenant
 from quiver import Quiver
+from tests.contract.catalogues import emptied
 from tests.doubles import toy_parts
+from tests.flow.archived import held
 from tests.flow.promises import ME, upkeep
-from tests.flow.test_exports import held
 from tests.worlds import OTHER, RED, World
 from workers.erase import Asked, erase
 from workers.erasure_book import NAME as BOOK
@@ -319,6 +320,7 @@ def test_a_disk_that_fills_up_leaves_the_last_backup_whole(
 @pytest.mark.filterwarnings("ignore:Local mode performs exact")
 def test_a_backup_moves_from_embedded_to_servers_and_back(world: World, tmp_path: Path, postgres_url: str) -> None:
     """From Qdrant Edge and SQLite to a Qdrant client's store and PostgreSQL, and again."""
+    emptied(postgres_url)
     here = Quiver(world.parts)
     edge = EdgeStore(tmp_path / "edge")
     with elsewhere(tmp_path / "one", edge) as one:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,38 +16,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadFilter, BadManifest, BlobsDown, CorruptMedia, ModelMismatch, NoSuchAsset
-from core.points import Stored
 from core.records import Outcome, State
-from core.spaces import EmbeddingSpace, Sparse
-from core.stores.memory import MemoryStore
+from core.spaces import EmbeddingSpace
 from core.types import AssetId, Tenant
 from ingest.sources.manifest import Inline
 from quiver import Quiver
 from tests.doubles import ColourEncoder, toy_parts
+from tests.flow.archived import empty, filled, held
 from tests.flow.promises import check, upkeep
 from tests.strategies import FIELDS as ALL
 from tests.strategies import metadata
-from tests.worlds import FIELDS, ME, OTHER, RED, World
+from tests.worlds import FIELDS, ME, OTHER, World
 from workers.collections import ensure
-from workers.importing import Imported
 from workers.indexing import index_batch
 from workers.intake import register
 from workers.reconcile import reconcile
 from workers.standing import standing
-from workers.table_reader import Reader
-
-
-def filled(folder: Path) -> World:
-    made = World(folder)
-    made.add({"cat": "a red cat", "long": "green dog. " * 900, "none": "nothing"}, metadata={"kind": "a", "price": 2.5})
-    made.add({"red.png": RED})
-    return made
-
-
-def empty(folder: Path) -> Quiver:
-    parts = toy_parts(folder, max_metadata_bytes=1 << 20)
-    parts.__dict__["store"] = MemoryStore()
-    return Quiver(parts)
 
 
 @pytest.fixture
@@ -66,28 +47,6 @@ def there(tmp_path: Path) -> Iterator[Quiver]:
         yield quiver
 
 
-@dataclass
-class Shelf:
-    """One export and one place to take changed ones in, each into a collection of its own."""
-
-    table: pa.Table
-    dense: str
-    sparse: str
-    there: Quiver
-    collections: Iterator[str] = field(default_factory=lambda: (f"c{at}" for at in itertools.count()))
-
-
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
-    folder = tmp_path_factory.mktemp("shelf")
-    world = filled(folder / "from")
-    Quiver(world.parts).export("c", folder / "c.parquet")
-    dense, sparse = (space.vector_name for space in world.parts.catalogue.serving("c").spaces)
-    with empty(folder / "there") as there:
-        yield Shelf(pq.read_table(folder / "c.parquet"), dense, sparse, there)
-    world.parts.close()
-
-
 @pytest.fixture(autouse=True)
 def _no_model_is_asked(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """From when a test says so."""
@@ -98,24 +57,6 @@ def _no_model_is_asked(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
         return real(self, contents)
 
     monkeypatch.setattr(ColourEncoder, "encode", encode)
-
-
-def held(quiver: Quiver, collection: str = "c", tenant: Tenant = ME) -> dict[tuple[str, str, int], Any]:
-    """Every point by what a person calls it, with its vectors, without the ids that are drawn."""
-    parts = quiver._parts
-    index = parts.catalogue.serving(collection)
-    points: list[Stored] = []
-    for asset, _ in parts.catalogue.assets(tenant, collection, limit=10_000):
-        points += parts.store.of_assets(index, [asset.id])
-    out = {}
-    for point in points:
-        said = {name: value for name, value in point.payload.items() if name not in ("asset", "generation")}
-        vectors = {
-            name: (v.indices.tolist(), v.values.tolist()) if isinstance(v, Sparse) else v.tolist()
-            for name, v in point.vectors.items()
-        }
-        out[point.payload["external_id"], point.payload.get("source", ""), point.payload["ordinal"]] = said, vectors
-    return out
 
 
 def test_a_collection_comes_back_as_it_was_with_nothing_embedded(
@@ -244,67 +185,6 @@ def test_another_model_is_refused_with_what_to_do_and_nothing_is_made(world: Wor
         assert quiver.status() == []
 
 
-def taken_in(shelf: Shelf, tmp_path: Path, column: str, value: Any, **which: Any) -> tuple[Imported, set[str]]:
-    """The export with one value changed: what the import says, and what is there then."""
-    rows = shelf.table.to_pylist()
-    next(row for row in rows if all(row[name] == said for name, said in which.items()))[column] = value
-    pq.write_table(pa.Table.from_pylist(rows, shelf.table.schema), tmp_path / "bad.parquet")
-    collection = next(shelf.collections)
-    done = shelf.there.import_(tmp_path / "bad.parquet", collection)
-    assert not reconcile(shelf.there._parts, collection).counts
-    return done, {name for name, *_ in held(shelf.there, collection)}
-
-
-@pytest.mark.parametrize(
-    ("what", "value", "message"),
-    [
-        ("dense", [1.0, float("nan"), 0.0, 0.0], "not finite"),
-        ("dense", [0.0, 0.0, 0.0, 0.0], "zero"),
-        ("dense", [1.0, 0.0], "of 2 numbers, not of 4"),
-        ("dense", [], "of 0 numbers"),
-        ("sparse", [3, 3], "twice"),
-        ("sparse", [3, 70], "beyond"),
-        ("external_id", "", "external id"),
-        ("external_id", None, "external id"),
-        ("digest", "../../etc/passwd", "digest"),
-        ("size", -1, "size"),
-        ("ordinal", None, "ordinal"),
-        ("content", "smell", "content"),
-        ("source", "tea leaves", "source"),
-        ("modality", "film", "modality"),
-        ("media_type", "text", "media type"),
-        ("metadata", "{", "JSON"),
-        ("metadata", '{"price": "much"}', "price"),
-        ("metadata", "[1]", "object"),
-        ("span_end", None, "span"),
-    ],
-)
-def test_a_bad_row_is_refused_by_name_and_the_others_land(
-    shelf: Shelf, tmp_path: Path, what: str, value: Any, message: str
-) -> None:
-    column = {"dense": shelf.dense, "sparse": f"{shelf.sparse}_indices"}.get(what, what)
-    done, there = taken_in(shelf, tmp_path, column, value, external_id="cat")
-    [problem] = done.refused
-    assert message in problem.message
-    assert problem.name.startswith("cat") or what == "external_id"
-    assert there == {"long", "none", "red.png"}
-
-
-def test_one_bad_segment_refuses_its_asset_whole(shelf: Shelf, tmp_path: Path) -> None:
-    done, there = taken_in(shelf, tmp_path, shelf.dense, [0.0] * 4, external_id="long", ordinal=1)
-    assert [problem.kind for problem in done.refused] == ["BadManifest"]
-    assert there == {"cat", "none", "red.png"}
-
-
-def test_rows_of_one_asset_that_do_not_lie_together_are_refused(shelf: Shelf, tmp_path: Path) -> None:
-    rows = shelf.table.to_pylist()
-    rows.append(rows[0])
-    pq.write_table(pa.Table.from_pylist(rows, shelf.table.schema), tmp_path / "bad.parquet")
-    done = shelf.there.import_(tmp_path / "bad.parquet", next(shelf.collections))
-    assert [problem.message.partition(": ")[2][:20] for problem in done.refused] == ["its name came before"]
-    assert sum(done.outcomes.values()) == 4
-
-
 def test_bytes_of_another_digest_are_refused_and_not_kept(world: World, there: Quiver, tmp_path: Path) -> None:
     Quiver(world.parts).export("c", tmp_path / "c.parquet", blobs=tmp_path / "bytes")
     digest = world.parts.catalogue.asset(ME, "c", "cat").digest
@@ -327,16 +207,6 @@ def test_a_truncated_export_is_refused(world: World, there: Quiver, tmp_path: Pa
     (tmp_path / "bytes.tar").write_bytes((tmp_path / "bytes.tar").read_bytes()[: int(10240 * share)])
     with pytest.raises(CorruptMedia):
         there.import_(tmp_path / "c.parquet", "c", blobs=tmp_path / "bytes.tar")
-
-
-@given(at=st.integers(0, 1 << 20), byte=st.integers(1, 255))
-def test_a_damaged_export_gives_a_fault_or_rows(shelf: Shelf, at: int, byte: int) -> None:
-    written = io.BytesIO()
-    pq.write_table(shelf.table, written)
-    damaged = bytearray(written.getvalue())
-    damaged[at % len(damaged)] ^= byte
-    with suppress(CorruptMedia, BadManifest):
-        assert len(list(Reader(io.BytesIO(damaged)))) <= 10_000
 
 
 def test_a_table_that_is_no_export_is_named_as_such(there: Quiver, tmp_path: Path) -> None:
