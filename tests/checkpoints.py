@@ -138,7 +138,8 @@ def unigrams_of_letters(folder: Path, marks: tuple[str, ...], *, lower: bool = F
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     begin = "<s> " if "<s>" in marks else ""
     ends = [(mark, marks.index(mark)) for mark in ("<s>", "</s>") if mark in marks]
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{begin}$A </s>", special_tokens=ends)
+    two = f"{begin}$A </s> $B:1 </s>:1"
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{begin}$A </s>", pair=two, special_tokens=ends)
     tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in marks])
     tokenizer.save(str(folder / "tokenizer.json"))
     inputs = ["input_ids", "attention_mask"] if begin else ["input_ids"]
@@ -246,3 +247,23 @@ def cached(made: dict[str, Path], home: Path) -> str:
     (repo / "refs").mkdir()
     (repo / "refs" / "main").write_text(commit)
     return commit
+
+
+def cross_encoder(folder: Path, family: str = "bert", labels: int = 1) -> Path:
+    """A checkpoint that reads two texts together, of random weights."""
+    t: Any = transformers
+    torch.manual_seed(7)
+    folder.mkdir(parents=True)
+    side = LAYERS | {"hidden_size": 24, "num_labels": labels}
+    said = BERT if family == "bert" else ROBERTA
+    config = t.AutoConfig.for_model(family, **side, **(said | {"max_position_embeddings": 40}))
+    model = t.AutoModelForSequenceClassification.from_config(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                weight.normal_(0, 0.3)
+    model.save_pretrained(folder)
+    unigrams_of_letters(folder, MARKS)
+    said = folder / "tokenizer_config.json"
+    said.write_text(said.read_text().replace('"model_max_length": 16', '"model_max_length": 36'))
+    return folder

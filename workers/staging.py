@@ -9,9 +9,11 @@ from typing import Any, cast
 from core.errors import BadQuery, MissingExtra
 from core.records import Collection
 from core.runtime.wiring import Parts
+from retrieval.rerank.cross import Cross, cross
 from retrieval.rerank.decay import boost, clock, recency
 from retrieval.rerank.diversity import mmr
 from retrieval.rerank.late import late
+from retrieval.rerank.options import Options
 from retrieval.rerank.rescoring import exact
 from retrieval.stages import Reranker
 
@@ -19,7 +21,16 @@ GROUP = "quiver.rerankers"
 MOST = 16  # stages of one search
 Factory = Callable[[Parts, Collection, Mapping[str, Any]], Reranker]  # Raises BadQuery for what it does not know
 
+
+def _cross(parts: Parts, kept: Collection, said: Mapping[str, Any]) -> Cross:
+    """`model`, and what `retrieval.rerank.cross.cross` takes. Raises BadQuery, MissingExtra, BadModel."""
+    options = Options("cross-encoder", said)
+    model = options.text("model")
+    return cross(lambda: parts.cross_encoder(model), kept.fields, options)
+
+
 BUILT_IN: dict[str, Factory] = {
+    "cross-encoder": _cross,
     "boost": lambda _, kept, said: boost(kept.fields, said, now=clock),
     "exact": lambda _, __, said: exact(said),
     "late": lambda parts, kept, said: late(lambda space: parts.encoders.of_space(kept.profile, space), said),
@@ -44,7 +55,7 @@ def stage_names() -> list[str]:
 
 
 def _stage(parts: Parts, collection: Collection, spec: str | Mapping[str, Any]) -> Reranker:
-    name, options = _read(spec)
+    name, options = read_stage(spec)
     if name in BUILT_IN:
         return BUILT_IN[name](parts, collection, options)
     for found in entry_points(group=GROUP, name=name):
@@ -55,7 +66,8 @@ def _stage(parts: Parts, collection: Collection, spec: str | Mapping[str, Any]) 
     raise BadQuery(f"there is no stage {name!r}; there is: {', '.join(stage_names()) or 'none'}")
 
 
-def _read(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def read_stage(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name of a stage and its options. Raises BadQuery."""
     if not isinstance(spec, str):
         options = dict(spec)
         name = options.pop("stage", None)

@@ -35,7 +35,7 @@ def load(checkpoint: Checkpoint, words: Tokenizer | None) -> Towers:
     one_a_lane()
     where, design = checkpoint.folder, checkpoint.design
     kind: Any = getattr(transformers, CLASSES.get(checkpoint.kind, "AutoModel"))
-    with _quiet(transformers):
+    with quiet(transformers):
         try:
             model, told = kind.from_pretrained(
                 where,
@@ -82,7 +82,7 @@ def tokenizer(checkpoint: Checkpoint) -> Tokenizer | None:
         import transformers
     except ImportError as exc:
         raise MissingExtra(f"models of the hub need transformers: {exc}") from exc
-    with _quiet(transformers):
+    with quiet(transformers):
         try:
             made = transformers.AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False)
         except ImportError as exc:
@@ -157,7 +157,7 @@ def _probe(checkpoint: Checkpoint, words: Tokenizer | None) -> Probe:
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
+def quiet(transformers: Any) -> Iterator[None]:
     """Without its bar over tensors, a second's work, and its wonder at the token ids of SigLIP: noise to whoever asked
     a question. What is wrong is raised."""
     notes = transformers.utils.logging

@@ -20,6 +20,7 @@ from core.ports import Blobs, Catalogue, Meter, VectorStore
 from core.readers.registry import Readers
 from core.runtime import traces
 from core.runtime.settings import Settings, load_settings
+from core.scores import Scores
 
 if TYPE_CHECKING:
     from core.stores.payloads import ServerPayloads
@@ -124,6 +125,12 @@ class Parts:
         from core.meters.redis import RedisMeter
 
         return RedisMeter(self.settings.broker_url.get_secret_value())
+
+    def cross_encoder(self, name: str | None = None) -> Scores:
+        """The cross-encoder of that name, or the one that is set. Raises MissingExtra, BadModel."""
+        from core.encoders.cross import cross_encoder
+
+        return cross_encoder(name or self.settings.cross_encoder)
 
     def store_answers(self) -> bool:
         """Whether a process serves the data folder."""

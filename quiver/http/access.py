@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from quiver.facade import Quiver
 from workers.collections import mark
 from workers.fetching import may_fetch
 from workers.keys import charge, check
+from workers.staging import read_stage
 
 PROXIED = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")  # headers that proxies add
 bearer = HTTPBearer(auto_error=False, description="An API key: `quiver keys create`")
@@ -55,6 +56,23 @@ class Caller:
         if said is not None and said.partition("#")[0] not in allowed:
             raise Forbidden(f"profile {said!r} may not be named here; may be: {', '.join(sorted(allowed))}")
         return said
+
+    def ranks(self, said: Iterable[str | Mapping[str, Any]]) -> None:
+        """Refuse stages that name a model other than the settings allow, as `profile` does, or one that this
+        installation lacks. Raises Forbidden, BadQuery."""
+        settings = self.parts.settings
+        others = (name.strip() for name in settings.cross_encoders.split(","))
+        allowed = {settings.cross_encoder, *(name for name in others if name)}
+        for spec in said:
+            name, options = read_stage(spec)
+            model = options.get("model")
+            if model is not None and model not in allowed:
+                raise Forbidden(f"model {model!r} may not be named here; may be: {', '.join(sorted(allowed))}")
+            if name == "cross-encoder":
+                try:
+                    self.parts.cross_encoder(model)
+                except Misconfigured as fault:
+                    raise BadQuery(f"{name}: this server cannot do that yet; its operator is told: {fault}") from fault
 
     def reads(self, said: Iterable[Reading] | None) -> Iterable[Reading] | None:
         """What a request has a collection read. Raises BadQuery for what this installation has no model for: the

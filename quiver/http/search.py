@@ -110,6 +110,7 @@ class RerankOut(BaseModel):
 def search(collection: Label, query: SearchQuery, caller: Reader) -> AnswerOut:
     """Find assets by words, a picture, a sound, a film, their likeness to another, a vector, or a mixture of these."""
     caller.charge(queries=query.cost())
+    caller.ranks(query.rerank)
     with admitted():
         return AnswerOut.of(caller.quiver.search_many(collection, [query.question()])[0])
 
@@ -118,6 +119,7 @@ def search(collection: Label, query: SearchQuery, caller: Reader) -> AnswerOut:
 def search_many(collection: Label, queries: SearchQueries, caller: Reader) -> AnswersOut:
     """Several searches at once, answered in order."""
     caller.charge(queries=sum(query.cost() for query in queries.queries))
+    caller.ranks(stage for query in queries.queries for stage in query.rerank)
     with admitted():
         found = caller.quiver.search_many(collection, [query.question() for query in queries.queries])
         return AnswersOut(answers=[AnswerOut.of(answer) for answer in found])

@@ -68,6 +68,7 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"text": "a", "fusion": "sum"}, "BadQuery"),
     ({"text": "a", "weights": {"nowhere": 1}}, "BadQuery"),
     ({"text": "a", "rerank": ["nothing"]}, "BadQuery"),
+    ({"text": "a", "rerank": ["mmr:lambda=2"]}, "BadQuery"),
     ({"text": "a", "rerank": [{"name": "x"}]}, "BadQuery"),
     ({"text": "a", "group_by": "colour"}, "BadQuery"),
     ({"text": "a", "limit": 0}, "BadQuery"),
@@ -98,6 +99,19 @@ def test_a_query_that_cannot_be_meant_says_why(http: httpx.Client, body: dict[st
 def test_what_is_not_there_is_not_found(filled: httpx.Client) -> None:
     for path, body in ((SEARCH, {"like": "nobody"}), ("/v1/collections/d/search", {"text": "a"})):
         assert filled.post(path, json=body).status_code == 404
+
+
+def test_stages_rerank_and_none_has_a_model_read_that_the_operator_did_not_allow(filled: httpx.Client) -> None:
+    body = {"text": "red", "rerank": ["late", {"stage": "mmr", "lambda": 0.5}], "explain": True, "budget": 30}
+    answer = filled.post(SEARCH, json=body).json()
+    assert len(answer["hits"]) == 6
+    assert [effect["stage"] for effect in answer["hits"][0]["effects"]] == ["late", "mmr"]
+    assert "segments" in answer["hits"][0]["effects"][0]["note"]
+    for stage in ("cross-encoder:model=/etc", {"stage": "cross-encoder", "model": "somebody/thing"}):
+        for path, said in ((SEARCH, {}), (f"{SEARCH}/batch", None)):
+            one = {"text": "red", "rerank": [stage]}
+            refused = filled.post(path, json=one if said is not None else {"queries": [one]})
+            assert (refused.status_code, refused.json()["type"]) == (403, "urn:quiver:fault:Forbidden")
 
 
 @pytest.mark.parametrize("encoding", ["float", "base64"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from threading import Event
 from time import perf_counter
 from typing import Any
 from uuid import UUID
@@ -18,8 +19,10 @@ from hypothesis import strategies as st
 
 from core.errors import BadQuery
 from core.fields import FieldType
+from core.points import Stored
 from core.types import AssetId, Digest, Image, Modality, Text
 from retrieval.request import Hit, InSpace, Like, Mixture, Part
+from retrieval.rerank.cross import passages_of
 from retrieval.rerank.decay import SHAPES, boost, recency
 from retrieval.rerank.late import MOST, WORDS, sentences
 from retrieval.rerank.order import blended, ordered, parted
@@ -321,7 +324,92 @@ def test_a_long_question_is_cut_into_few_pieces_that_hold_its_words() -> None:
     assert sentences("...") == ["..."]
 
 
+class Counts:
+    """Scores of a cross-encoder that counts words of the query: log-odds of as many."""
+
+    model = "counts"
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def score(self, query: str, texts: Sequence[str], between: Callable[[], None] = lambda: None) -> Any:
+        between()
+        self.read += texts
+        return np.array([sum(text.lower().split().count(w) for w in query.split()) for text in texts], np.float32)
+
+
+def crossed(world: World, spec: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Counts, dict[str, Any]]:
+    counts = Counts()
+    monkeypatch.setattr(type(world.parts), "cross_encoder", lambda _, model=None: counts)
+    return counts, staged(world, spec)
+
+
+def test_a_cross_encoder_reads_what_text_an_asset_has_and_leaves_the_others_in_their_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, asked = crossed(world, "cross-encoder:weight=1", monkeypatch)
+    plain = world.names("blue", limit=50)
+    hits = world.ask("blue", explain=True, **asked).hits
+    assert sorted(names(hits)) == sorted(plain)
+    assert hits[0].external_id == "long.txt"  # its best passage is blue a hundred times
+    notes = {one.external_id: one.effects[0].note for one in hits}
+    assert notes["b.txt"] == "cross-encoder 0.73 on text"
+    assert notes["b.png"] == "no text to read"
+    pictures = [name for name in names(hits) if name.endswith("png")]
+    assert pictures == [name for name in plain if name.endswith("png")]
+    assert "blue red" in counts.read
+    assert all(len(text) <= 500 for text in counts.read)
+
+
+def test_of_a_long_text_the_passages_nearest_to_the_query_are_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, asked = crossed(world, "cross-encoder:passages=1", monkeypatch)
+    world.ask("blue", **asked)
+    assert [text for text in counts.read if text.split().count("blue") > 9]
+    assert not [text for text in counts.read if text.split().count("red") > 9]
+
+
+def test_fields_and_readings_are_read_with_their_names(world: World) -> None:
+    one = replace(world.ask("red").hits[0], metadata={"note": "a note", "title": "Title", "other": "no", "alt": " "})
+    points = [
+        Stored(UUID(int=1), {"text": "words on it", "source": "ocr"}),
+        Stored(UUID(int=2), {"text": "Title. a note"}),
+        Stored(UUID(int=3), {"text": "the body"}),
+    ]
+    read = passages_of(one, points, FIELDS, asking(world, "red"), 3)
+    assert read == [("title, note", "Title. a note"), ("ocr", "words on it"), ("text", "the body")]
+
+
+def test_a_query_without_words_is_left_as_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts, asked = crossed(world, "cross-encoder", monkeypatch)
+    query = Image(np.full((8, 8, 3), RED, np.uint8))
+    hits = world.ask(query, explain=True, **asked).hits
+    assert names(hits) == world.names(query, limit=50)
+    assert hits[0].effects[0].note == "the query has no words"
+    assert not counts.read
+
+
+def test_a_slow_cross_encoder_leaves_the_order_of_the_first_stage(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, asked = crossed(world, "cross-encoder", monkeypatch)
+    go = Event()
+
+    def slow(query: str, texts: Sequence[str], between: Callable[[], None]) -> Any:
+        while not go.wait(0.01):
+            between()
+        return np.zeros(len(texts), np.float32)
+
+    monkeypatch.setattr(counts, "score", slow)
+    answer = world.ask("blue", budget=0.1, **asked)
+    assert answer.partial == ("cross-encoder",)
+    assert names(answer.hits) == world.names("blue", limit=50)
+
+
 REFUSED = [
+    ("cross-encoder:passages=0", "from 1 to 32"),
+    ("cross-encoder:dept=3", "there is: model, weight, passages, depth"),
     ("mmr:lambda=2", "from 0 to 1"),
     ("mmr:lamda=0.5", "no option 'lamda'; there is: lambda, space, depth"),
     ("mmr:space=words", "there is no dense space 'words'"),
@@ -342,7 +430,7 @@ REFUSED = [
     ("boost:field=price,modifier=ln", "none or log1p or sqrt or square"),
     ("boost:field=price,factor=-1", "a number"),
     ("boost:field=kind,value=", "value is"),
-    ("nothing", "there is no stage 'nothing'; there is: boost"),
+    ("nothing", "there is no stage 'nothing'; there is: boost, cross-encoder"),
 ]
 
 
