@@ -32,7 +32,7 @@ class Order:
 
     ids: Sequence[AssetId] = ()
     gone: Sequence[Target] = ()  # assets of which points or bytes may be there without a row: of a restored copy
-    names: Sequence[str] = ()  # external ids that may have left traces, whether an asset has them now or not
+    names: Sequence[str] = ()  # external ids: what has them now, removed or not, and what names them
     whole: bool = False  # all that is kept of the tenant in the collection
     asked: Mapping[str, Any]  # by whom, why and how: goes into the receipts as it is
 
@@ -71,7 +71,7 @@ class Erasure:
 
     number: int  # from 1
     tenant: Tenant
-    collection: str
+    collection: str  # as its people call it; `workers.erase.key_of` says how the catalogue does
     receipt: Mapping[str, Any]  # JSON: no floats, which two databases may spell differently
     at: datetime
     previous: str
@@ -201,9 +201,9 @@ class Erasures(Protocol):
         """Forget a job's manifest: the digest it had, and whether the job had to be ended for it, with that error."""
         ...
 
-    def end_erasing(self, erasing: Erasing, receipt: Mapping[str, Any]) -> Erasure | None:
-        """It is done: its receipt goes to the end of the chain, and it is forgotten itself, in one transaction. None,
-        and nothing, when it is another's by now."""
+    def end_erasing(self, erasing: Erasing, receipt: Mapping[str, Any], *, label: str) -> Erasure | None:
+        """It is done: its receipt, in which the collection has that label, goes to the end of the chain, and it is
+        forgotten itself, in one transaction. None, and nothing, when it is another's by now."""
         ...
 
     def erasures(self, tenant: Tenant | None, *, after: int = 0, limit: int = 1000) -> list[Erasure]:
@@ -214,9 +214,10 @@ class Erasures(Protocol):
         """The end of the chain."""
         ...
 
-    def rejoin_erasures(self, lost: Sequence[Erasure]) -> None:
+    def rejoin_erasures(self, lost: Sequence[tuple[Erasure, str]]) -> None:
         """Put back receipts that follow the end of the chain, after an older copy of the catalogue was restored, and
-        begin to erase the same again, in one transaction. Raises Conflict when they do not follow it."""
+        begin to erase the same again from the collections that are named with them, in one transaction. Raises Conflict
+        when they do not follow it."""
         ...
 
     def superseded(self, *, limit: int) -> dict[Digest, datetime]:

@@ -6,6 +6,7 @@ Fault                     the message defaults to the docstring; `retryable` tel
 │   ├── OutOfMemory  TimedOut  DecoderCrashed
 │   ├── BadManifest  BadMetadata  BadFilter  BadField  BadQuery
 │   ├── NoSuchCollection  NoSuchAsset  NoSuchJob  NoSuchKey  NoSuchQuery  NoSpaceFor
+│   ├── NoSuchErasure
 │   ├── Unauthorized  Forbidden  ForbiddenAddress  RemoteFailed
 │   └── Conflict
 ├── Unavailable           the world's: retried
@@ -125,6 +126,10 @@ class ForbiddenAddress(Refused):
 
 class RemoteFailed(Refused):
     """The address did not give the file: check it, or send the bytes."""
+
+
+class NoSuchErasure(Refused):
+    """There is no receipt of that number."""
 
 
 class NoSpaceFor(Refused):

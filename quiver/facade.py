@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.runtime.wiring import open_parts
 from quiver.archive import Archive
+from quiver.erasing import Erasing
 from quiver.ingesting import Ingesting
 from quiver.models import Modelling
 from quiver.searching import Searching
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from quiver.remote.quiver import RemoteQuiver
 
 
-class Quiver(Ingesting, Searching, Modelling, Archive, Upkeep):
+class Quiver(Ingesting, Searching, Modelling, Archive, Upkeep, Erasing):
     """Ingest, search and keep collections. Open one with `Quiver.open`; close it, or use it in a `with`."""
 
     @classmethod

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
@@ -28,7 +28,9 @@ from core.errors import (
 from core.filters import Filter, matches
 from core.runtime.wiring import Parts
 from core.types import AssetId, Tenant
+from workers.collections import label_of, mark
 from workers.erasure_book import book_of
+from workers.erasure_lease import LEASE, Lease, Lost
 from workers.erasure_points import Held, examine, forget, indexes_of, taken_points
 from workers.erasure_receipt import receipt_of
 from workers.erasure_traces import Manifests, strike
@@ -37,7 +39,6 @@ from workers.removal import erase_unused
 
 log = logging.getLogger(__name__)
 BATCH = 50  # assets of one receipt
-LEASE = timedelta(seconds=60)
 LOOK = 0.05  # seconds between looks at what a worker holds
 ROUNDS = 3  # of forgetting what a late worker wrote meanwhile
 PATIENCE = 30.0  # seconds that a replay waits for a worker
@@ -55,8 +56,8 @@ class Asked:
     how: str = "asset"  # asset, external-id, where or tenant
 
 
-def matching(parts: Parts, tenant: Tenant, collection: str, where: Filter) -> list[AssetId]:
-    """The assets whose metadata satisfy the filter, as the catalogue has it."""
+def matching(parts: Parts, tenant: Tenant, collection: str, where: Filter | None) -> list[AssetId]:
+    """The assets whose metadata satisfy the filter, as the catalogue has it; all of the tenant's without one."""
     out: list[AssetId] = []
     after: str | None = None
     while page := parts.catalogue.assets(tenant, collection, after=after, limit=1000):
@@ -167,19 +168,19 @@ class _Busy(Unavailable):
 
 def _finish(parts: Parts, erasing: Erasing, manifests: Manifests, *, until: float | None) -> Erasure | None:
     """Do all of it; None when another has it by now. Each step may be done again by who comes after us."""
-    lease = _Lease(parts, erasing)
+    lease = Lease(parts, erasing)
     try:
         taken = taken_points(parts, erasing, lease.renew)
         lease.note({held.index.id: [str(point) for point in held.points] for held in taken if held.points})
         forget(parts, erasing)  # what is found of them now; the rest when their worker lets go
         _wait(parts, erasing, until, lease)
         forget(parts, erasing)
-        _let_go_of_bytes(parts, erasing)
         swept = strike(parts, erasing, manifests, lease.renew)
+        _let_go_of_bytes(parts, erasing)
         _examine(parts, erasing, taken, lease)
         receipt = receipt_of(parts, erasing, taken, swept, resumed=erasing.found is not None)
-        made = parts.catalogue.end_erasing(lease.now, receipt)
-    except _Lost:
+        made = parts.catalogue.end_erasing(lease.now, receipt, label=label_of(erasing.collection))
+    except Lost:
         return None
     except BaseException:
         lease.let_go()
@@ -195,40 +196,7 @@ def _let_go_of_bytes(parts: Parts, erasing: Erasing) -> None:
     clear_superseded(parts)
 
 
-class _Lost(Exception):
-    """Another holds the erasure by now."""
-
-
-class _Lease:
-    """The lease on an erasure, renewed while the work goes on."""
-
-    def __init__(self, parts: Parts, erasing: Erasing) -> None:
-        self._parts, self.now = parts, erasing
-        self._due = monotonic() + LEASE.total_seconds() / 4
-
-    def renew(self) -> None:
-        """If a good part of it is over. Raises _Lost."""
-        if monotonic() >= self._due:
-            held = self._parts.catalogue.hold_erasing(self.now, worker=me(), lease=LEASE)
-            if held is None:
-                raise _Lost
-            self.now = held
-            self._due = monotonic() + LEASE.total_seconds() / 4
-
-    def note(self, found: Mapping[str, Sequence[str]]) -> None:
-        """Which points there were, for whoever goes on."""
-        self.renew()
-        self._parts.catalogue.note_erasing(self.now, found)
-
-    def let_go(self) -> None:
-        """So that whoever sweeps next goes on with it at once."""
-        try:
-            self._parts.catalogue.hold_erasing(self.now, worker=me(), lease=timedelta(0))
-        except Unavailable as fault:  # then its lease runs out by itself
-            log.info("an erasure was not handed back: %s", fault)
-
-
-def _wait(parts: Parts, erasing: Erasing, until: float | None, lease: _Lease) -> None:
+def _wait(parts: Parts, erasing: Erasing, until: float | None, lease: Lease) -> None:
     """Until no worker is at any of them. Raises Unavailable when that takes too long; at once with no time to wait."""
     ids = [target.asset for target in erasing.targets]
     while parts.catalogue.busy(ids):
@@ -244,7 +212,7 @@ def _wait(parts: Parts, erasing: Erasing, until: float | None, lease: _Lease) ->
         sleep(LOOK)
 
 
-def _examine(parts: Parts, erasing: Erasing, taken: Sequence[Held], lease: _Lease) -> None:
+def _examine(parts: Parts, erasing: Erasing, taken: Sequence[Held], lease: Lease) -> None:
     """Look for what is still found; again after forgetting what a worker wrote that had slept through its lease."""
     for _ in range(ROUNDS):
         for held in taken:
@@ -274,8 +242,13 @@ def catch_up(parts: Parts) -> int:
     lost = book_of(parts).ahead_of(parts.catalogue)
     if lost:
         log.warning("%d receipts of erasures are put back: the catalogue is an older copy", len(lost))
-        parts.catalogue.rejoin_erasures(lost)
+        parts.catalogue.rejoin_erasures([(each, key_of(each)) for each in lost])
     return len(lost)
+
+
+def key_of(erasure: Erasure) -> str:
+    """What the catalogue calls the collection of a receipt: `workers.collections` says why that is another name."""
+    return erasure.collection + (mark(erasure.tenant) if erasure.receipt["own"] else "")
 
 
 def _catch_up_if_told_right(parts: Parts) -> None:
@@ -304,7 +277,7 @@ def replay(parts: Parts, kept: Sequence[Erasure] = ()) -> list[Erasure]:
     catch_up(parts)
     newest = parts.catalogue.last_erasure()
     fresh = [each for each in kept if newest is None or each.number > newest.number]
-    parts.catalogue.rejoin_erasures(sorted(fresh, key=lambda each: each.number))
+    parts.catalogue.rejoin_erasures([(each, key_of(each)) for each in sorted(fresh, key=lambda each: each.number)])
     newest = parts.catalogue.last_erasure()
     until = newest.number if newest is not None else 0
     resume(parts)
@@ -316,7 +289,7 @@ def replay(parts: Parts, kept: Sequence[Erasure] = ()) -> list[Erasure]:
             gone = [target for target in again.gone if _is_back(parts, erasure, target)]
             if gone:
                 order = dataclasses.replace(again, gone=gone)
-                _carry_out(parts, erasure.tenant, erasure.collection, order, patience=PATIENCE)
+                _carry_out(parts, erasure.tenant, key_of(erasure), order, patience=PATIENCE)
     book_of(parts).keep(parts.catalogue)
     return _all_after(parts, until)
 
@@ -331,13 +304,13 @@ def _all_after(parts: Parts, number: int) -> list[Erasure]:
 def _is_back(parts: Parts, erasure: Erasure, target: Target) -> bool:
     """Whether there is anything of it: a row of an earlier generation, points, or bytes that nothing uses."""
     try:
-        if parts.catalogue.asset(erasure.tenant, erasure.collection, target.asset).generation < target.generation:
+        if parts.catalogue.asset(erasure.tenant, key_of(erasure), target.asset).generation < target.generation:
             return True
     except NoSuchAsset:
         pass  # then its points or bytes may be there all the same
     if parts.blobs.has(target.digest) and not parts.catalogue.uses(target.digest):
         return True
-    for index, _ in indexes_of(parts, erasure.collection):
+    for index, _ in indexes_of(parts, key_of(erasure)):
         try:
             points = parts.store.of_assets(index, [target.asset])
         except NoSuchCollection:  # it was dropped meanwhile

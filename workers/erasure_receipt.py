@@ -10,6 +10,8 @@ from typing import Any
 
 from core.erasing import Erasing, Target
 from core.runtime.wiring import Parts
+from core.types import Tenant
+from workers.collections import label_of, mark
 from workers.erasure_points import Held
 from workers.erasure_traces import Swept
 
@@ -20,19 +22,20 @@ FILES = "deleted; what was written of them may lie in the files of the index unt
 def receipt_of(parts: Parts, erasing: Erasing, held: Sequence[Held], swept: Swept, *, resumed: bool) -> dict[str, Any]:
     """JSON without floats. A name is in it as SHA-256(salt + name): who knows the name can tell that it was meant."""
     salt = secrets.token_hex(16)
-    unchecked = [said for each in held for said in _unchecked(each)]
+    unchecked = [said for each in held for said in _unchecked(each, erasing.tenant)]
     return {
         "version": VERSION,
         "erasure": str(erasing.id),
         **erasing.asked,
         "whole": erasing.whole,
+        "own": label_of(erasing.collection) != erasing.collection,  # by the tenant that made it
         "begun_at": erasing.begun_at.astimezone(UTC).isoformat(),
         "ended_at": datetime.now(UTC).isoformat(),
         "resumed": resumed,
         "salt": salt,
         "assets": [_asset(parts, target, salt) for target in erasing.targets],
         "names": [salted(salt, name) for name in erasing.names],
-        "indexes": [_index(each) for each in held],
+        "indexes": [_index(each, erasing.tenant) for each in held if each.listed or each.points],
         "traces": {
             "manifests": swept.manifests,
             "jobs_ended": swept.jobs_ended,
@@ -67,9 +70,14 @@ def _bytes(parts: Parts, target: Target) -> str:
     return "still there: somebody sent the same anew" if parts.blobs.has(target.digest) else "erased"
 
 
-def _index(each: Held) -> dict[str, Any]:
+def _name(each: Held, tenant: Tenant) -> str:
+    """An index as people may see it."""
+    return each.index.id.replace(mark(tenant), "")
+
+
+def _index(each: Held, tenant: Tenant) -> dict[str, Any]:
     return {
-        "index": each.index.id,
+        "index": _name(each, tenant),
         "listed": each.listed,
         "state": str(each.index.state) if each.listed else "unknown",
         "points": len(each.points),
@@ -79,9 +87,9 @@ def _index(each: Held) -> dict[str, Any]:
     }
 
 
-def _unchecked(each: Held) -> list[str]:
+def _unchecked(each: Held, tenant: Tenant) -> list[str]:
     if not each.points or each.probes:
         return []
     if not each.listed:
-        return [f"{each.index.id}: not searched by vector, for the catalogue no longer knows its spaces"]
-    return [f"{each.index.id}: not searched by vector, for the vectors were gone before they could be taken"]
+        return [f"{_name(each, tenant)}: not searched by vector, for the catalogue no longer knows its spaces"]
+    return [f"{_name(each, tenant)}: not searched by vector, for the vectors were gone before they could be taken"]

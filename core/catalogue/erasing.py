@@ -68,10 +68,10 @@ class SqlErasures:
         with writing(self.engine) as conn:
             return traces.end_job(conn, job_id, error)
 
-    def end_erasing(self, erasing: Erasing, receipt: Mapping[str, Any]) -> Erasure | None:
+    def end_erasing(self, erasing: Erasing, receipt: Mapping[str, Any], *, label: str) -> Erasure | None:
         """Port."""
         with writing(self.engine) as conn:
-            return erasures.end(conn, erasing, receipt)
+            return erasures.end(conn, erasing, receipt, label)
 
     def erasures(self, tenant: Tenant | None, *, after: int = 0, limit: int = 1000) -> list[Erasure]:
         """Port."""
@@ -83,7 +83,7 @@ class SqlErasures:
         with reading(self.engine) as conn:
             return erasures.last(conn)
 
-    def rejoin_erasures(self, lost: Sequence[Erasure]) -> None:
+    def rejoin_erasures(self, lost: Sequence[tuple[Erasure, str]]) -> None:
         """Port."""
         with writing(self.engine) as conn:
             erasures.rejoin(conn, lost)

@@ -27,8 +27,12 @@ def begin(
     moment, token = now(), uuid4().hex
     targets: list[Target] = []
     below = {target.asset: target.generation for target in order.gone}  # a row of a later one came in after that
-    for chunk in rows.chunks(sorted({*order.ids, *below}), MANY):
-        mine = and_(assets.c.id.in_(chunk), assets.c.tenant == tenant, assets.c.collection == collection)
+    theirs = and_(assets.c.tenant == tenant, assets.c.collection == collection)
+    wanted = {*order.ids, *below}
+    for names in rows.chunks(sorted(set(order.names)), MANY):
+        wanted |= set(conn.execute(select(assets.c.id).where(theirs, assets.c.external_id.in_(names))).scalars())
+    for chunk in rows.chunks(sorted(wanted), MANY):
+        mine = and_(assets.c.id.in_(chunk), theirs)
         held = conn.execute(select(assets).where(mine).order_by(assets.c.id).with_for_update()).all()
         held = [row for row in held if row.generation < below.get(row.id, row.generation + 1)]
         fresh = [row.id for row in held if row.removed_at is None]
@@ -176,13 +180,13 @@ def purge(conn: Connection, begun: Erasing) -> list[Digest]:
     return unused(conn, {target.digest for target in begun.targets})
 
 
-def end(conn: Connection, begun: Erasing, receipt: Mapping[str, Any]) -> Erasure | None:
+def end(conn: Connection, begun: Erasing, receipt: Mapping[str, Any], label: str) -> Erasure | None:
     """Port: `Erasures.end_erasing`."""
     gone = delete(erasing).where(erasing.c.id == begun.id, erasing.c.token == begun.token).returning(erasing.c.id)
     if conn.execute(gone).one_or_none() is None:
         return None
     _alone(conn)
-    made = sealed(last(conn), begun.tenant, begun.collection, receipt, now())
+    made = sealed(last(conn), begun.tenant, label, receipt, now())
     append(conn, made)
     return made
 
@@ -222,15 +226,15 @@ def listed(conn: Connection, tenant: Tenant | None, after: int, limit: int) -> l
     return [_erasure(row) for row in conn.execute(query)]
 
 
-def rejoin(conn: Connection, lost: Sequence[Erasure]) -> None:
+def rejoin(conn: Connection, lost: Sequence[tuple[Erasure, str]]) -> None:
     """Port: `Erasures.rejoin_erasures`."""
     _alone(conn)
-    wrong = broken(lost, last(conn))
+    wrong = broken([each for each, _ in lost], last(conn))
     if wrong is not None:
         raise Conflict(f"these receipts do not go on where the catalogue's end: {wrong}")
-    for each in lost:
+    for each, collection in lost:
         append(conn, each)
-        begin(conn, each.tenant, each.collection, each.again(), "nobody", timedelta(0), MANY)
+        begin(conn, each.tenant, collection, each.again(), "nobody", timedelta(0), MANY)
 
 
 def _erasure(row: Row[Any]) -> Erasure:

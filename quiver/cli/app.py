@@ -58,6 +58,7 @@ def main() -> None:
         assets,
         backup,
         collections,
+        erase,
         export,
         failures,
         feedback,

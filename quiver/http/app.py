@@ -21,7 +21,7 @@ from core.errors import Fault, Unavailable
 from core.runtime import metrics, traces
 from core.runtime.logs import bound, configure
 from core.runtime.wiring import Parts, open_parts
-from quiver.http import admin, assets, collections, errors, feedback, health, jobs, search
+from quiver.http import admin, assets, collections, erasures, errors, feedback, health, jobs, search
 from quiver.http.access import is_loopback, vouched
 from quiver.http.bodies import Bodies
 from workers.figures import expose
@@ -29,7 +29,16 @@ from workers.service import serve
 
 log = logging.getLogger(__name__)
 ASKED_FOR = re.compile(rb"[A-Za-z0-9._-]{1,64}")  # request ids that are taken over from a client
-ROUTERS = (collections.router, assets.router, search.router, feedback.router, jobs.router, admin.router, health.router)
+ROUTERS = (
+    collections.router,
+    assets.router,
+    search.router,
+    feedback.router,
+    jobs.router,
+    admin.router,
+    erasures.router,
+    health.router,
+)
 AGAIN = 5.0  # seconds after which a worker that stopped begins anew
 IDLE = 0.25  # seconds between looks of the worker in this process at what waits
 

@@ -24,6 +24,7 @@ STATUS: dict[type[Fault], int] = {
     errors.NoSuchAsset: 404,
     errors.NoSuchJob: 404,
     errors.NoSuchKey: 404,
+    errors.NoSuchErasure: 404,
     errors.NoSuchQuery: 404,
     errors.Conflict: 409,
     errors.TooLarge: 413,

@@ -35,7 +35,7 @@ def receipt(*assets: Any) -> dict[str, Any]:
 
 def ended(catalogue: SqlCatalogue, *assets: Any) -> Erasure:
     [begun] = begin(catalogue)
-    made = catalogue.end_erasing(begun, receipt(*assets))
+    made = catalogue.end_erasing(begun, receipt(*assets), label="c")
     assert made is not None
     return made
 
@@ -109,11 +109,11 @@ def test_of_many_who_take_an_erasure_over_one_has_it_and_only_that_one_ends_it(c
     for thread in threads:
         thread.join()
     [held] = [each for each in got if each is not None]
-    assert catalogue.end_erasing(begun, receipt()) is None
+    assert catalogue.end_erasing(begun, receipt(), label="c") is None
     assert catalogue.erasings() == [held]
-    assert catalogue.end_erasing(held, receipt()) is not None
+    assert catalogue.end_erasing(held, receipt(), label="c") is not None
     assert catalogue.erasings() == []
-    assert catalogue.end_erasing(held, receipt()) is None
+    assert catalogue.end_erasing(held, receipt(), label="c") is None
     assert len(catalogue.erasures(None)) == 1
 
 
@@ -163,8 +163,8 @@ def test_receipts_of_a_newer_copy_are_put_back_and_what_they_erased_is_erased_ag
     with catalogue.engine.begin() as conn:
         conn.execute(text("DELETE FROM erasures WHERE number > 1"))
     with pytest.raises(Conflict, match="do not go on"):
-        catalogue.rejoin_erasures([first])
-    catalogue.rejoin_erasures([lost])
+        catalogue.rejoin_erasures([(first, "c")])
+    catalogue.rejoin_erasures([(lost, "c")])
     assert catalogue.erasures(None) == [first, lost]
     [begun] = catalogue.erasings()
     assert [(one.asset, one.generation) for one in begun.targets] == [(a, 2)]
@@ -179,7 +179,7 @@ def test_a_row_that_came_in_after_a_receipt_is_not_erased_again(catalogue: SqlCa
     lost = ended(catalogue, {"asset": str(a), "generation": 2, "digest": "x" * 64})
     with catalogue.engine.begin() as conn:
         conn.execute(text("DELETE FROM erasures"))
-    catalogue.rejoin_erasures([lost])
+    catalogue.rejoin_erasures([(lost, "c")])
     [begun] = catalogue.erasings()
     assert [(one.asset, one.generation) for one in begun.targets] == [(a, 2)], "points below it may be there"
     assert catalogue.asset(ME, "c", a).generation == 2
@@ -209,7 +209,7 @@ def job_of(catalogue: SqlCatalogue, tenant: Any = ME) -> Job:
 
 
 def test_what_names_it_goes_and_what_does_not_stays(catalogue: SqlCatalogue) -> None:
-    [a] = add(catalogue, draft("ä.txt"))
+    [a, b] = add(catalogue, draft("ä.txt"), draft("b"))
     kept = uuid4()
     for tenant in (ME, OTHER):
         job_of(catalogue, tenant)
@@ -224,7 +224,7 @@ def test_what_names_it_goes_and_what_does_not_stays(catalogue: SqlCatalogue) -> 
         for query, said in ((uuid4(), {"hits": [str(a)]}), (kept, {"hits": [str(uuid4())]})):
             row = {"id": query, "tenant": ME, "collection": "c", "said": said, "at": datetime.now(UTC)}
             conn.execute(insert(queries).values(row))
-            for asset in (a, uuid4()):
+            for asset in (a, b):
                 conn.execute(insert(verdicts).values(query_id=query, asset_id=asset, grade=1, at=datetime.now(UTC)))
     [begun] = begin(catalogue, a)
     traces = catalogue.strike_traces(begun)

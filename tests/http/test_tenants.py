@@ -17,6 +17,7 @@ from tests.httpd import client, done, found, key_for, png, settled
 from workers.keys import issue
 
 OPEN = {"/livez", "/readyz"}  # tell nothing of anybody
+RECEIPT = "987654321"  # of nobody: test_quiver_erasing says whose receipts one sees
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
@@ -72,13 +73,15 @@ def asked(http: httpx.Client, method: str, path: str, ids: dict[str, str]) -> tu
         "/v1/rerank": {"json": {"query": "red", "documents": ["red"]}},
         "/v1/admin/failures/retry": {"json": {"collection": ids["collection"]}},
         "/v1/admin/failures/discard": {"json": {"collection": ids["collection"]}},
+        "/v1/admin/erase": {"json": {"collection": ids["collection"], "assets": [ids["asset"]], "dry_run": True}},
+        "/v1/admin/erasures/verify": {"json": {}},
         "/v1/admin/reconcile": {"json": {"collection": ids["collection"], "repair": True}},
         "/v1/admin/keys": {"json": {"name": "k", "roles": ["reader"]}},
         "/v1/admin/keys/{key}/rotate": {"json": {}},
     }
     more = bodies.get(path, {}) if method in ("POST", "PUT") else {}
     params = {"collection": ids["collection"]} if path in ("/v1/admin/failures", "/v1/admin/stats") else {}
-    answer = http.request(method, path.format(**ids), params=params, **more)
+    answer = http.request(method, path.format(number=RECEIPT, **ids), params=params, **more)
     said: Any = answer.json() if answer.content and "json" in answer.headers["content-type"] else answer.text
     text = json.dumps(volatile_removed(said))
     for name, value in ids.items():
