@@ -11,6 +11,7 @@ from quiver.archive import Archive
 from quiver.erasing import Erasing
 from quiver.ingesting import Ingesting
 from quiver.models import Modelling
+from quiver.recommending import Recommending
 from quiver.searching import Searching
 from quiver.upkeep import Upkeep
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from quiver.remote.quiver import RemoteQuiver
 
 
-class Quiver(Ingesting, Searching, Modelling, Archive, Upkeep, Erasing):
+class Quiver(Ingesting, Searching, Recommending, Modelling, Archive, Upkeep, Erasing):
     """Ingest, search and keep collections. Open one with `Quiver.open`; close it, or use it in a `with`."""
 
     @classmethod

@@ -67,6 +67,7 @@ def main() -> None:
         keys,
         mcp,
         models,
+        recommend,
         search,
         serve,
         store,

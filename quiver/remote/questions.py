@@ -45,11 +45,12 @@ def _thing(said: dict[str, Any]) -> dict[str, Any]:
     if said.get("like") is not None:
         said["like"] = str(said["like"])
     if said.get("vector") is not None:
-        said["vector"] = _vector(said["vector"])
+        said["vector"] = vector_said(said["vector"])
     return said
 
 
-def _vector(given: Any) -> Mapping[str, Any]:
+def vector_said(given: Any) -> Mapping[str, Any]:
+    """A vector as JSON. Raises BadQuery."""
     read = vector_of(given)
     values = read.vector.values if isinstance(read.vector, Sparse) else read.vector
     return {

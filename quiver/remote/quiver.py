@@ -5,10 +5,11 @@ from __future__ import annotations
 from types import TracebackType
 
 from quiver.remote.erasing import RemoteErasing
+from quiver.remote.recommending import Recommending
 from quiver.remote.sending import Sending
 
 
-class RemoteQuiver(Sending, RemoteErasing):
+class RemoteQuiver(Sending, RemoteErasing, Recommending):
     """A server's collections as one API key sees them. Safe to use from several threads."""
 
     def __enter__(self) -> RemoteQuiver:
