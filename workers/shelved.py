@@ -42,6 +42,7 @@ class Shelf:
         with self._writing():
             path.unlink(missing_ok=True)
             self._rows = sqlite3.connect(path, isolation_level=None)
+            self._rows.execute("PRAGMA page_size = 32768")  # several vectors to a page: half the size
             # What is half written is begun again: nothing has to be recovered.
             self._rows.execute("PRAGMA journal_mode = OFF")
             self._rows.execute("PRAGMA synchronous = OFF")
