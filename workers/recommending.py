@@ -16,6 +16,7 @@ from core.errors import BadQuery, Refused
 from core.runtime.wiring import Parts
 from retrieval.recommend import recommend_all
 from retrieval.recommendation import Recommendation, RecommendRequest
+from workers.serving import encoder_of, surely
 from workers.table import arrow
 from workers.table_writer import writing
 
@@ -25,12 +26,11 @@ BLOCK = 1 << 20  # bytes copied at once
 
 def recommended(parts: Parts, requests: Sequence[RecommendRequest], *, profile: str) -> list[Recommendation | Refused]:
     """As `retrieval.recommend.recommend_all`, with the encoders of that profile."""
-    return recommend_all(
-        requests,
-        catalogue=parts.catalogue,
-        store=parts.store,
-        encoder_of=lambda space: parts.encoders.of_space(profile, space),
-    )
+    if not requests:
+        return []
+    speaks = encoder_of(parts, requests[0].collection, profile)
+    there = parts.catalogue
+    return surely(lambda: recommend_all(requests, catalogue=there, store=parts.store, encoder_of=speaks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
