@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from core.runtime.wiring import open_parts
 from quiver.archive import Archive
 from quiver.erasing import Erasing
+from quiver.evaluating import Evaluating
 from quiver.ingesting import Ingesting
 from quiver.models import Modelling
 from quiver.recommending import Recommending
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from quiver.remote.quiver import RemoteQuiver
 
 
-class Quiver(Ingesting, Searching, Recommending, Modelling, Archive, Upkeep, Erasing):
+class Quiver(Ingesting, Searching, Recommending, Evaluating, Modelling, Archive, Upkeep, Erasing):
     """Ingest, search and keep collections. Open one with `Quiver.open`; close it, or use it in a `with`."""
 
     @classmethod

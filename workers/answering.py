@@ -10,6 +10,7 @@ from time import monotonic, time_ns
 from typing import Any
 
 from core.errors import Fault
+from core.ports import Catalogue
 from core.runtime import metrics, traces
 from core.runtime.wiring import Parts
 from retrieval.request import Answer, SearchRequest
@@ -18,6 +19,15 @@ from workers.recording import recorded
 from workers.serving import encoder_of, surely
 
 log = logging.getLogger(__name__)
+
+
+def asked(
+    parts: Parts, requests: Sequence[SearchRequest], *, profile: str, catalogue: Catalogue | None = None
+) -> list[Answer]:
+    """As `retrieval.search.search_all`, with the encoders of that profile: neither counted nor recorded."""
+    speaks = encoder_of(parts, requests[0].collection, profile)
+    there = catalogue or parts.catalogue
+    return surely(lambda: search_all(requests, catalogue=there, store=parts.store, encoder_of=speaks))
 
 
 def answer_all(
@@ -31,8 +41,7 @@ def answer_all(
     each; None: nothing."""
 
     def ask(some: Sequence[SearchRequest]) -> list[Answer]:
-        speaks = encoder_of(parts, some[0].collection, profile)
-        return surely(lambda: search_all(some, catalogue=parts.catalogue, store=parts.store, encoder_of=speaks))
+        return asked(parts, some, profile=profile)
 
     with traces.span("search", collection=metrics.named(requests[0].collection)):
         began = time_ns()

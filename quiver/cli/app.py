@@ -59,6 +59,7 @@ def main() -> None:
         backup,
         collections,
         erase,
+        evaluate,
         export,
         failures,
         feedback,

@@ -19,7 +19,7 @@ from ingest.sources.manifest import MEDIA_TYPES, form_of
 from ingest.sources.upload import upload_id
 from quiver.remote import reading
 from quiver.remote.asking import place_of
-from quiver.remote.judging import Judging
+from quiver.remote.evaluating import Evaluating
 from quiver.remote.questions import stream_of
 from quiver.reports import Added, CollectionStatus, JobStatus
 
@@ -28,7 +28,7 @@ SENDERS = 8  # files that are sent at once
 LOOK = 0.1  # seconds between looks at what is waited for
 
 
-class Handing(Judging):
+class Handing(Evaluating):
     """What goes to a server, one thing or one manifest at a time."""
 
     def create(
