@@ -14,7 +14,8 @@ from core.records import Collection
 from core.spaces import Sparse
 from core.types import Content, Modality, Text
 from ingest.decode.thumbnail import THUMBNAIL, thumbnail
-from quiver.asking import Asking, GivenVector, PathLike, Question, fusion_of, modalities_of, question_of
+from quiver.asking import GivenVector, PathLike, Question, fusion_of, modalities_of, question_of
+from quiver.explaining import Explaining
 from quiver.judging import Judging
 from quiver.reports import Embedded, Ranked
 from quiver.sheet import contact_sheet
@@ -28,7 +29,7 @@ MOST = 2048  # texts or pictures at once
 MOST_QUERIES = 256  # searches at once
 
 
-class Searching(Asking, Judging):
+class Searching(Explaining, Judging):
     """Questions and answers."""
 
     def search(

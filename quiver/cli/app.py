@@ -60,6 +60,7 @@ def main() -> None:
         collections,
         erase,
         evaluate,
+        explain,
         export,
         failures,
         feedback,

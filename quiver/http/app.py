@@ -21,7 +21,19 @@ from core.errors import Fault, Unavailable
 from core.runtime import metrics, traces
 from core.runtime.logs import bound, configure
 from core.runtime.wiring import Parts, open_parts
-from quiver.http import admin, assets, collections, erasures, errors, feedback, health, jobs, recommend, search
+from quiver.http import (
+    admin,
+    assets,
+    collections,
+    erasures,
+    errors,
+    explaining,
+    feedback,
+    health,
+    jobs,
+    recommend,
+    search,
+)
 from quiver.http.access import is_loopback, vouched
 from quiver.http.bodies import Bodies
 from workers.figures import expose
@@ -33,6 +45,7 @@ ROUTERS = (
     collections.router,
     assets.router,
     search.router,
+    explaining.router,
     recommend.router,
     feedback.router,
     jobs.router,

@@ -30,6 +30,7 @@ from quiver.reports import (
     Removed,
 )
 from retrieval.expression import Where
+from retrieval.regions import GRID, Explained
 from retrieval.request import Answer
 from workers.reconcile import Drift
 
@@ -87,6 +88,25 @@ class Asking:
         return Removed(removed=said["removed"], unknown=tuple(said["unknown"]))
 
     # Asking
+
+    def explain(
+        self,
+        collection: str,
+        key: str | UUID,
+        text: str | None = None,
+        *,
+        image: PathLike | bytes | None = None,
+        audio: PathLike | bytes | None = None,
+        like: str | UUID | None = None,
+        space: str | None = None,
+        grid: int = GRID,
+    ) -> Explained:
+        """As `Quiver.explain`."""
+        asset = self._asset(collection, key)["id"]
+        body = body_of(Question(text=text, image=image, audio=audio, like=like))
+        said: dict[str, Any] = {name: body[name] for name in ("text", "image", "audio", "like") if name in body}
+        said |= {"grid": grid} | ({} if space is None else {"space": space})
+        return reading.explained(self._wire.post(place_of(collection, f"assets/{asset}/explain"), said))
 
     def search(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from core.fields import FieldType
 from core.records import Failure, Outcome, State
 from core.types import Asset, AssetId, Digest, JobId, Modality, Reading, Span, Tenant
 from quiver.reports import Added, AssetState, AssetView, CollectionStatus, JobStatus, ModelView
+from retrieval.regions import Explained, Region
 from retrieval.request import Answer, Effect, Hit, Match
 from workers.reconcile import Drift, Finding, Kind
 
@@ -149,22 +151,44 @@ def _hit(said: Json) -> Hit:
         digest=Digest(said["digest"]),
         metadata=said["metadata"],
         score=said["score"],
-        matches=tuple(
-            Match(
-                space=one["space"],
-                content=Modality(one["content"]),
-                score=one["score"],
-                probability=one["probability"],
-                rank=one["rank"],
-                ordinal=one["ordinal"],
-                source=None if one["source"] is None else Reading(one["source"]),
-                span=Span(**one["span"]) if one["span"] else None,
-                text=one["text"],
-            )
-            for one in said["matches"]
-        ),
+        matches=tuple(map(_match, said["matches"])),
         relevance=said["relevance"],
         effects=tuple(Effect(**one) for one in said["effects"]),
+    )
+
+
+def _match(said: Json) -> Match:
+    return Match(
+        space=said["space"],
+        content=Modality(said["content"]),
+        score=said["score"],
+        probability=said["probability"],
+        rank=said["rank"],
+        ordinal=said["ordinal"],
+        source=None if said["source"] is None else Reading(said["source"]),
+        span=Span(**said["span"]) if said["span"] else None,
+        text=said["text"],
+    )
+
+
+def explained(said: Json) -> Explained:
+    """Why a query finds an asset."""
+    region = said["region"]
+    return Explained(
+        asset=UUID(said["asset"]),
+        external_id=said["external_id"],
+        modality=Modality(said["modality"]),
+        matches=tuple(map(_match, said["matches"])),
+        region=None
+        if region is None
+        else Region(
+            **{
+                **region,
+                "drops": tuple(map(tuple, region["drops"])),
+                "box": None if region["box"] is None else tuple(region["box"]),
+            }
+        ),
+        picture=None if said["picture"] is None else base64.b64decode(said["picture"]),
     )
 
 

@@ -35,7 +35,7 @@ class Exact:
         found: dict[AssetId, list[tuple[str, Match]]] = {hit.asset: [] for hit in head}
         for hit, points in points_of(head, asked):
             for each, content in lists:
-                if (match := _best(each, content, points)) is not None:
+                if (match := nearest_segment(each, content, points)) is not None:
                     found[hit.asset].append((f"{each.space.name}/{content}", match))
         scores: dict[str, dict[AssetId, float]] = {}
         for asset, matches in found.items():
@@ -66,7 +66,7 @@ def exact(said: Mapping[str, Any]) -> Exact:
     return Exact(depth=depth)
 
 
-def _best(each: AskedVector, content: Modality, points: Sequence[Stored]) -> Match | None:
+def nearest_segment(each: AskedVector, content: Modality, points: Sequence[Stored]) -> Match | None:
     """The segment of that content that is nearest; None when there is none, or none that shares a word."""
     some = [point for point in points if point.payload["content"] == content]
     if not some:

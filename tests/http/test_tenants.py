@@ -67,6 +67,7 @@ def asked(http: httpx.Client, method: str, path: str, ids: dict[str, str]) -> tu
         "/v1/collections/{collection}": {"json": {}},
         "/v1/collections/{collection}/assets": {"json": {"text": "red", "id": "poison.txt"}},
         "/v1/collections/{collection}/assets/remove": {"json": {"assets": [ids["asset"], "red.png"]}},
+        "/v1/collections/{collection}/assets/{asset}/explain": {"json": {"text": "red"}},
         "/v1/collections/{collection}/search": {"json": {"text": "red", "limit": 100}},
         "/v1/collections/{collection}/feedback": {"json": {"query": str(UUID(int=9)), "asset": ids["asset"]}},
         "/v1/embeddings": {"json": {"input": "red"}},
