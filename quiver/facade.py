@@ -13,6 +13,7 @@ from quiver.evaluating import Evaluating
 from quiver.ingesting import Ingesting
 from quiver.models import Modelling
 from quiver.recommending import Recommending
+from quiver.reindexing import Reindexing
 from quiver.searching import Searching
 from quiver.upkeep import Upkeep
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from quiver.remote.quiver import RemoteQuiver
 
 
-class Quiver(Ingesting, Searching, Recommending, Evaluating, Modelling, Archive, Upkeep, Erasing):
+class Quiver(Ingesting, Searching, Recommending, Evaluating, Modelling, Reindexing, Archive, Upkeep, Erasing):
     """Ingest, search and keep collections. Open one with `Quiver.open`; close it, or use it in a `with`."""
 
     @classmethod

@@ -6,6 +6,9 @@ from pathlib import Path
 from uuid import UUID
 
 from core.errors import NoSpaceFor
+from core.ports import Catalogue
+from core.records import IndexState
+from core.spaces import EmbeddingSpace
 from core.types import Modality
 from ingest.decode.thumbnail import THUMBNAIL, thumbnail
 from quiver.base import PATIENCE, Base
@@ -13,6 +16,11 @@ from quiver.reports import AssetState, AssetView, CollectionStatus, Removed
 from workers.collections import label_of, visible
 from workers.decoding import picture
 from workers.removal import remove
+
+
+def _spaces(catalogue: Catalogue, collection: str) -> tuple[EmbeddingSpace, ...]:
+    """Those that are asked; none while a collection is being made."""
+    return next((i.spaces for i in catalogue.indexes(collection) if i.state is IndexState.SERVING), ())
 
 
 class Keeping(Base):
@@ -28,7 +36,7 @@ class Keeping(Base):
                 profile=each.profile,
                 fields=each.fields,
                 reads=each.reads,
-                encoders={space.name: space.model for index in catalogue.indexes(each.name) for space in index.spaces},
+                encoders={space.name: space.model for space in _spaces(catalogue, each.name)},
                 counts=catalogue.counts(self._tenant, each.name),
             )
             for each in chosen

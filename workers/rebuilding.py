@@ -6,6 +6,7 @@ have written is written again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -28,6 +29,8 @@ from workers.reindex import WRITTEN, coming, pause
 from workers.tally import Tally
 from workers.writing import BACKOFF
 
+log = logging.getLogger(__name__)
+SLICE = 10.0  # seconds of a build at a time, where other work is done by the same process
 WINDOW = 5_000  # assets looked up at once: what is built already is passed over each time
 LOOK = 0.2  # seconds between looks at what others hold, or at what is to be tried again
 EVERY = 0.5  # seconds between two reports of progress
@@ -70,6 +73,33 @@ def run(
     """
     bury(parts)
     return _Run(parts, name, on_progress, stopping or Event(), seconds, lanes, yields).run()
+
+
+def being_built(parts: Parts) -> list[str]:
+    """The collections that have an index to be built, and not paused."""
+    return [
+        collection.name
+        for collection in parts.catalogue.collections()
+        for made in parts.catalogue.tended(collection.name, [IndexState.BUILDING])
+        if not made.plan.get("paused")
+    ]
+
+
+def build_a_while(
+    parts: Parts,
+    name: str,
+    *,
+    stopping: Event,
+    lanes: int | None = None,
+    yields: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Build for a few seconds, in the background; whether something is left to be built. Raises Unavailable."""
+    try:
+        said = run(parts, name, stopping=stopping, seconds=SLICE, lanes=lanes, yields=yields)
+    except Conflict as over:  # somebody gave it up, or switched
+        log.info("the build of %s ends: %s", name, over)
+        return False
+    return not said.built and not said.paused
 
 
 class _Run:

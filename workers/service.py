@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from threading import Event
 from time import monotonic
 
@@ -11,6 +12,7 @@ from core.runtime.wiring import Parts
 from workers.jobs import prune, run_jobs
 from workers.lanes import Lanes
 from workers.patience import patiently, void
+from workers.rebuilding import being_built, build_a_while
 from workers.reconcile import reconcile
 from workers.tally import Tally
 from workers.upkeep import sweep
@@ -33,6 +35,8 @@ def serve(
 
     while not stopping.wait(every):
         patiently(parts, drain, stopping=stopping)
+        for name in being_built(parts):
+            patiently(parts, partial(_build, parts, name, stopping), stopping=stopping)
         if monotonic() >= next_prune:
             next_prune = monotonic() + PRUNE
             patiently(parts, lambda: void(prune(parts)), stopping=stopping)
@@ -42,6 +46,10 @@ def serve(
                 drift = reconcile(parts, collection.name, repair=parts.settings.reconcile_repairs)
                 if drift.counts:
                     log.warning("%s: drift %s, %d repaired", collection.name, dict(drift.counts), drift.repaired)
+
+
+def _build(parts: Parts, name: str, stopping: Event) -> None:
+    build_a_while(parts, name, stopping=stopping)
 
 
 def _now_and_then(work: Callable[[], object], every: float) -> Callable[[], None]:

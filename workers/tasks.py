@@ -20,13 +20,14 @@ from workers.app import make_app, waiting
 from workers.indexing import index_batch
 from workers.jobs import SLICE, prune, run_jobs
 from workers.patience import patiently, void
+from workers.rebuilding import being_built, build_a_while
 from workers.reconcile import reconcile
 from workers.removal import clear
 from workers.upkeep import sweep
 
 log = logging.getLogger(__name__)
 INDEX, CLEAR, SWEEP, RECONCILE = "quiver.index", "quiver.clear", "quiver.sweep", "quiver.reconcile"
-JOB = "quiver.job"
+JOB, REINDEX = "quiver.job", "quiver.reindex"
 RECENT = timedelta(hours=1)  # a small message takes neighbours this young along, so that batches are full
 QUIET = timedelta(seconds=30)  # a sweep leaves younger assets to their own message
 _stopping = Event()
@@ -79,6 +80,9 @@ def sweep_now() -> None:
     patiently(here, lambda: void(sweep(here, offer, limit=most, quiet=QUIET)), stopping=_stopping)
     if here.catalogue.jobs_wait() and not waiting(app, "bulk"):
         enqueue_job(here)
+    if not waiting(app, "reindex"):
+        for collection in being_built(here):
+            enqueue_reindex(here, collection)
 
 
 @shared_task(name=JOB)  # type: ignore[untyped-decorator]  # celery has no types
@@ -89,6 +93,27 @@ def take_in_jobs() -> None:
     patiently(here, lambda: void(run_jobs(here, submit, _stopping, seconds=SLICE)), stopping=_stopping)
     if here.catalogue.jobs_wait():
         enqueue_job(here)
+
+
+@shared_task(name=REINDEX)  # type: ignore[untyped-decorator]  # celery has no types
+def reindex_a_while(collection: str) -> None:
+    """Build the coming index of a collection for a while, as long as no other work waits. What then is left is another
+    message, unless one waits already: so there are never more of them than workers."""
+    here = parts()
+    app = make_app(here.settings)
+
+    def busy() -> bool:
+        return any(waiting(app, queue) for queue in ("delete", "live", "bulk"))
+
+    more = True
+
+    def work() -> None:
+        nonlocal more
+        more = build_a_while(here, collection, stopping=_stopping, lanes=1, yields=busy)
+
+    patiently(here, work, stopping=_stopping)
+    if more and not waiting(app, "reindex"):
+        enqueue_reindex(here, collection)
 
 
 @shared_task(name=RECONCILE)  # type: ignore[untyped-decorator]  # celery has no types
@@ -129,6 +154,14 @@ def enqueue_job(parts: Parts) -> None:
         make_app(parts.settings).send_task(JOB, queue="bulk")
     except OperationalError as exc:
         raise BrokerDown(f"the broker does not answer ({exc}): the next sweep finds the job") from exc
+
+
+def enqueue_reindex(parts: Parts, collection: str) -> None:
+    """Have the workers build the coming index of a collection. Raises BrokerDown."""
+    try:
+        make_app(parts.settings).send_task(REINDEX, (collection,), queue="reindex")
+    except OperationalError as exc:
+        raise BrokerDown(f"the broker does not answer ({exc}): the next sweep finds what is to be built") from exc
 
 
 def enqueue_sweep(parts: Parts) -> None:

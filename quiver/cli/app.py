@@ -70,6 +70,7 @@ def main() -> None:
         mcp,
         models,
         recommend,
+        reindex,
         search,
         serve,
         store,

@@ -1,0 +1,268 @@
+"""`quiver reindex`: another model, other spaces, fields or storage, while searches and writes go on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from quiver.cli.app import Data, Json, app, opened
+from quiver.cli.gauge import gauge
+from quiver.cli.render import out, print_json, shown, table
+from workers.rebuilding import Progress
+from workers.reindex import Plan, Standing
+
+reindex = typer.Typer(
+    help="Change a collection's model, spaces, fields or storage under traffic.", no_args_is_help=True
+)
+app.add_typer(reindex, name="reindex")
+
+Name = Annotated[str, typer.Argument(help="Name of the collection.")]
+Profile = Annotated[
+    str | None, typer.Option("--profile", help="Whose encoders: see `quiver models`.", show_default=False)
+]
+Spaces = Annotated[
+    list[str] | None, typer.Option("--space", help="Only this space of the profile; may be given again.")
+]
+Field = Annotated[list[str] | None, typer.Option("--field", "-f", help="name=type, to be declared or changed.")]
+Drop = Annotated[list[str] | None, typer.Option("--drop-field", help="A field that is declared no more.")]
+Quantization = Annotated[
+    str | None, typer.Option("--quantization", help="none|scalar|turbo|binary", show_default=False)
+]
+M = Annotated[int | None, typer.Option("--m", help="Neighbours of a point in the graph.", show_default=False)]
+Ef = Annotated[int | None, typer.Option("--ef-construct", help="Candidates for them.", show_default=False)]
+Disk = Annotated[
+    bool | None, typer.Option("--on-disk/--in-memory", help="Where full vectors are kept.", show_default=False)
+]
+Rate = Annotated[float, typer.Option(help="Assets a second at most; 0: as fast as it can.", min=0)]
+Reason = Annotated[str | None, typer.Option("--force", help="Do it although something would be lost, and why.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
+
+
+def _wish(
+    profile: str | None,
+    spaces: list[str] | None,
+    fields: list[str] | None,
+    dropped: list[str] | None,
+    storage: dict[str, Any],
+) -> dict[str, Any]:
+    said = {name: value for name, value in storage.items() if value is not None}
+    return {
+        "profile": profile,
+        "spaces": spaces or None,
+        "fields": fields,
+        "drop_fields": dropped or (),
+        "storage": said or None,
+    }
+
+
+@reindex.command()
+def plan(
+    collection: Name,
+    profile: Profile = None,
+    space: Spaces = None,
+    field: Field = None,
+    drop_field: Drop = None,
+    quantization: Quantization = None,
+    m: M = None,
+    ef_construct: Ef = None,
+    on_disk: Disk = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Say what it would take, measured on a few assets. Nothing is written."""
+    storage = {"quantization": quantization, "m": m, "ef_construct": ef_construct, "on_disk": on_disk}
+    with opened(data) as quiver:
+        said = quiver.reindex_plan(collection, **_wish(profile, space, field, drop_field, storage))
+    if json:
+        print_json(said)
+    else:
+        show_plan(said)
+
+
+@reindex.command()
+def start(
+    collection: Name,
+    profile: Profile = None,
+    space: Spaces = None,
+    field: Field = None,
+    drop_field: Drop = None,
+    quantization: Quantization = None,
+    m: M = None,
+    ef_construct: Ef = None,
+    on_disk: Disk = None,
+    rate: Rate = 0.0,
+    anew: Annotated[bool, typer.Option("--anew", help="Also when nothing would change.")] = False,
+    switch: Annotated[bool, typer.Option("--switch", help="Have it serve when it is built and verified.")] = False,
+    background: Annotated[bool, typer.Option("--background", help="Leave the build to the workers.")] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Build another index beside the one that serves, and verify it. Stopped anywhere, it goes on when run again."""
+    storage = {"quantization": quantization, "m": m, "ef_construct": ef_construct, "on_disk": on_disk}
+    wish = _wish(profile, space, field, drop_field, storage)
+    with opened(data) as quiver, gauge(quiet=json) as tell:
+        if background:
+            said = quiver.reindex_start(collection, rate=rate, anew=anew, **wish)
+        else:
+
+            def told(now: Progress) -> None:
+                tell(f"{now.state}, {now.rate:.1f}/s, {now.failed} failed", now.done, now.total)
+
+            said = quiver.reindex(collection, rate=rate, anew=anew, switch=switch, on_progress=told, **wish)
+    _end(said, json=json)
+
+
+@reindex.command()
+def status(collection: Name, data: Data = None, json: Json = False) -> None:
+    """Say which indexes there are, how far the coming one is, and what it lacks."""
+    with opened(data) as quiver:
+        said = quiver.reindex_status(collection)
+    _show(said, json=json)
+
+
+@reindex.command()
+def verify(
+    collection: Name,
+    sample: Annotated[int, typer.Option(help="Assets that are embedded again.", min=0)] = 64,
+    recall: Annotated[float, typer.Option(help="Of the exact nearest, the part to be found.", min=0, max=1)] = 0.95,
+    query: Annotated[
+        list[str] | None, typer.Option("--query", "-q", help="A text that both indexes are asked.")
+    ] = None,
+    overlap: Annotated[float, typer.Option(help="Part of their nearest to be the same.", min=0, max=1)] = 0.0,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Compare the built index with the catalogue, with the one that serves, and with its own models."""
+    with opened(data) as quiver:
+        said = quiver.reindex_verify(collection, sample=sample, recall=recall, queries=query or (), overlap=overlap)
+    if json:
+        print_json(said)
+    else:
+        _checks([(one.name, one.passed, one.message) for one in said.checks])
+    if not said.passed:
+        raise typer.Exit(1)
+
+
+@reindex.command()
+def switch(collection: Name, force: Reason = None, data: Data = None, json: Json = False) -> None:
+    """Have the verified index serve. The one before goes on being written to, for a way back."""
+    with opened(data) as quiver:
+        said = quiver.reindex_switch(collection, reason=force)
+    _show(said, json=json)
+
+
+@reindex.command()
+def rollback(collection: Name, force: Reason = None, data: Data = None, json: Json = False) -> None:
+    """Have the index serve again that did before the switch."""
+    with opened(data) as quiver:
+        said = quiver.reindex_rollback(collection, reason=force)
+    _show(said, json=json)
+
+
+@reindex.command()
+def retire(collection: Name, data: Data = None, json: Json = False) -> None:
+    """Drop the indexes that served before, were rolled back or given up. There is no way back then."""
+    with opened(data) as quiver:
+        gone = quiver.reindex_retire(collection)
+    if json:
+        print_json(gone)
+    else:
+        out.print(shown(f"dropped: {', '.join(gone) or 'nothing'}"))
+
+
+@reindex.command()
+def abort(collection: Name, reason: Why = "", data: Data = None, json: Json = False) -> None:
+    """Give up the index that is being built, and drop it."""
+    with opened(data) as quiver:
+        said = quiver.reindex_abort(collection, reason=reason)
+    _show(said, json=json)
+
+
+@reindex.command()
+def pause(collection: Name, reason: Why = "", data: Data = None, json: Json = False) -> None:
+    """Have nothing more built until it is resumed."""
+    with opened(data) as quiver:
+        said = quiver.reindex_pause(collection, reason=reason)
+    _show(said, json=json)
+
+
+@reindex.command()
+def resume(
+    collection: Name,
+    rate: Annotated[float | None, typer.Option(help="Assets a second at most.", min=0, show_default=False)] = None,
+    background: Annotated[bool, typer.Option("--background", help="Leave the build to the workers.")] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Go on, with what failed too."""
+    with opened(data) as quiver, gauge(quiet=json) as tell:
+        said = quiver.reindex_resume(collection, rate=rate)
+        if not background:
+
+            def told(now: Progress) -> None:
+                tell(f"{now.state}, {now.rate:.1f}/s, {now.failed} failed", now.done, now.total)
+
+            said = quiver.reindex_run(collection, on_progress=told)
+    _end(said, json=json)
+
+
+def _end(said: Standing, *, json: bool) -> None:
+    _show(said, json=json)
+    if said.paused or any(not check["passed"] for check in said.checks):
+        raise typer.Exit(1)
+
+
+def show_plan(said: Plan) -> None:
+    """What a reindexing would take, for people."""
+    took = "unknown: nothing is indexed" if said.seconds is None else _time(said.seconds)
+    lines = [
+        ("profile", said.profile),
+        ("copied", ", ".join(said.copied) or "nothing"),
+        ("embedded", ", ".join(said.embedded) or "nothing"),
+        ("dropped", ", ".join(said.dropped) or "nothing"),
+        ("fields", ", ".join([*(f"+{one}" for one in said.fields_added), *(f"-{one}" for one in said.fields_dropped)])),
+        ("assets", f"{said.assets:,}, of which {said.decoded:,} are read again"),
+        ("takes", f"{took} (by {said.sample.assets} assets, {said.sample.lanes} lanes)"),
+        ("disk", f"{said.bytes / 1e6:,.1f} MB"),
+    ]
+    if said.nothing:
+        lines = [("nothing", "it has that profile, those spaces, fields and that storage")]
+    table(["what", "plan"], [line for line in lines if line[1]])
+    for message in said.sample.messages:
+        out.print(shown(f"would fail: {message}"), style="red")
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{timedelta(seconds=round(seconds))}"
+
+
+def _show(said: Standing, *, json: bool) -> None:
+    if json:
+        print_json(said)
+        return
+    every = [said.serving, *([said.coming] if said.coming else []), *said.kept]
+    table(
+        ["index", "state", "profile", "since", "note"],
+        [
+            [one.index.id, one.index.state, one.index.profile, f"{one.changed_at:%Y-%m-%d %H:%M:%S}", one.note]
+            for one in every
+        ],
+    )
+    if said.coverage is not None:
+        held = said.coverage
+        left = "" if said.seconds_left is None else f", {_time(said.seconds_left)} left"
+        rate = f"{said.rate:.1f}/s{left}" if said.coming and said.coming.index.state == "building" else ""
+        why = said.coming.plan.get("why_paused") if said.coming else ""
+        stands = f"paused{': ' + why if why else ''}" if said.paused else rate
+        of = f"{held.held:,} of {held.present:,} assets, {held.failed:,} failed"
+        out.print(shown(f"{of}{'; ' + stands if stands else ''}"))
+    _checks([(check["name"], check["passed"], check["message"]) for check in said.checks])
+    for name, why in said.examples:
+        out.print(shown(f"would be lost: {name} ({why})"), style="red")
+
+
+def _checks(checks: list[tuple[str, bool, str]]) -> None:
+    if checks:
+        table(["check", "", "found"], [[name, "passed" if passed else "FAILED", said] for name, passed, said in checks])

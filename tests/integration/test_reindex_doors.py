@@ -1,0 +1,120 @@
+"""Reindexing through the doors: the facade, the command line, the embedded worker and the task of the workers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from core.errors import BadField, Conflict, Forbidden
+from core.records import IndexState
+from core.types import Tenant
+from quiver import Quiver
+from quiver.cli import app as cli
+from quiver.cli import reindex as commands
+from tests.flow.reindexed import embedded, put
+from workers import rebuilding, service, tasks
+
+
+@pytest.fixture
+def quiver(tmp_path: Path) -> Quiver:
+    made = embedded(tmp_path / "data")
+    put(made, {"red": "red red", "green": "green"}, metadata={"year": 1999})
+    return Quiver(made)
+
+
+def test_a_collection_is_reindexed_in_one_call_with_progress(quiver: Quiver) -> None:
+    seen: list[Any] = []
+    assert quiver.reindex_plan("c", profile="turned").embedded == ("colour",)
+    said = quiver.reindex("c", profile="turned", switch=True, on_progress=seen.append)
+    assert (said.serving.index.profile, said.coming) == ("turned", None)
+    assert (seen[-1].done, seen[-1].total, seen[-1].built) == (2, 2, True)
+    assert quiver.status("c")[0].encoders == {"colour": "turned", "words": "toy"}
+    assert quiver.search("c", "red").hits[0].external_id == "red"
+    assert quiver.reindex_rollback("c").serving.index.profile == "toy"
+    assert len(quiver.reindex_retire("c")) == 1
+    with pytest.raises(Conflict, match="nothing would change"):
+        quiver.reindex("c")
+    assert quiver.reindex("c", anew=True).checks
+
+
+def test_fields_are_added_and_dropped_by_name(quiver: Quiver) -> None:
+    with pytest.raises(BadField, match="size: not declared"):
+        quiver.reindex_plan("c", drop_fields=["size"])
+    quiver.reindex("c", fields=["year=integer"], storage={"quantization": "scalar"}, switch=True)
+    assert [hit.external_id for hit in quiver.search("c", "red", where="year = 1999").hits] != []
+    quiver.reindex_retire("c")
+    quiver.reindex("c", drop_fields=["year"], switch=True)
+    assert quiver.status("c")[0].fields == {}
+    assert quiver.reindex_status("c").serving.index.storage.quantization == "scalar", "what is not said stays"
+
+
+def test_a_tenant_does_not_reindex_what_is_there_for_all(quiver: Quiver) -> None:
+    theirs = Quiver(quiver._parts, tenant=Tenant("one"), owner=Tenant("one"))
+    with pytest.raises(Forbidden):
+        theirs.reindex("c", profile="turned")
+    theirs.create("own")
+    assert theirs.reindex("own", profile="turned").coming is not None
+
+
+def test_the_commands_say_all_of_it(quiver: Quiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Quiver, "open", lambda *_, **__: quiver)
+    monkeypatch.setattr(Quiver, "close", lambda _: None)
+    runner = CliRunner()
+
+    def run(*words: str, code: int = 0) -> str:
+        said = runner.invoke(commands.reindex, words)
+        assert said.exit_code == code, said.output
+        return said.output
+
+    assert cli.app is not None
+    assert json.loads(run("plan", "c", "--profile", "turned", "--json"))["embedded"] == ["colour"]
+    assert "embedded" in run("plan", "c", "--profile", "turned")
+    assert "FAILED" not in run("start", "c", "--profile", "turned")
+    assert json.loads(run("verify", "c", "--json", "-q", "red"))["passed"]
+    assert json.loads(run("status", "c", "--json"))["coming"]["index"]["state"] == "verifying"
+    run("switch", "c")
+    assert "rolled back: it was worse" in run("rollback", "c", "--force", "it was worse")
+    run("retire", "c")
+    run("start", "c", "--profile", "wide", "--background")
+    assert "paused: lunch" in run("pause", "c", "--reason", "lunch")
+    run("resume", "c")
+    assert "aborted: enough" in run("abort", "c", "--reason", "enough")
+
+
+def test_the_embedded_worker_builds_what_was_started(quiver: Quiver) -> None:
+    quiver.reindex_start("c", profile="turned")
+    stopping = threading.Event()
+    worker = threading.Thread(target=service.serve, args=(quiver._parts, stopping), kwargs={"every": 0.01})
+    worker.start()
+    for _ in range(1000):
+        coming = quiver.reindex_status("c").coming
+        if coming is not None and coming.index.state is IndexState.VERIFYING:
+            break
+        stopping.wait(0.02)
+    stopping.set()
+    worker.join()
+    assert quiver.reindex_verify("c").passed
+
+
+def test_the_task_builds_a_while_and_sends_another_message(quiver: Quiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    queues: dict[str, int] = {"live": 1}
+    monkeypatch.setattr(tasks, "parts", lambda: quiver._parts)
+    monkeypatch.setattr(tasks, "make_app", lambda _: None)
+    monkeypatch.setattr(tasks, "waiting", lambda _, queue: queues.get(queue, 0))
+    monkeypatch.setattr(tasks, "enqueue_reindex", lambda _, name: sent.append(name))
+    quiver.reindex_start("c", profile="turned")
+    assert rebuilding.being_built(quiver._parts) == ["c"]
+    tasks.reindex_a_while("c")
+    assert (sent, quiver.reindex_status("c").lacks) == (["c"], 2), "live work waits: it goes before"
+    queues.clear()
+    tasks.reindex_a_while("c")
+    assert (sent, quiver.reindex_status("c").lacks) == (["c"], 0)
+    quiver.reindex_abort("c")
+    tasks.reindex_a_while("c")
+    assert sent == ["c"], "it was given up: no message goes round for ever"
