@@ -1,4 +1,5 @@
-"""The promises of an encoder, to be run by whoever writes one: `check_encoder(MyEncoder())` in a test of yours."""
+"""The promises of an encoder, to be run by whoever writes one: `check_encoder(MyEncoder())` in a test of yours; and
+`check_reranker` for who writes a stage."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from core.ports import Embeds, Encoder
 from core.runtime.trial import checked
 from core.spaces import Sparse, Vectors
 from core.types import Audio, Content, Image, Modality, Text
+from quiver.ranking_checks import check_reranker
 
+__all__ = ["Finding", "check_encoder", "check_reranker", "findings", "samples"]
 NEAR = 1e-3  # how far from 1 the cosine of two rows of one content may be: bfloat16 rounds each batch otherwise
 THREADS = 4
 ODD_TEXTS = ("", " ", "\n\n", "\0", "\ud83d", "🙂", "ا" * 50, "word " * 3000)
