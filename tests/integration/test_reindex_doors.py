@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from core.types import Tenant
 from quiver import Quiver
 from quiver.cli import app as cli
 from quiver.cli import reindex as commands
-from tests.flow.reindexed import embedded, put
+from tests.doubles import ColourEncoder
+from tests.flow.reindexed import embedded, families, put
 from workers import rebuilding, service, tasks
 
 
@@ -118,3 +120,24 @@ def test_the_task_builds_a_while_and_sends_another_message(quiver: Quiver, monke
     quiver.reindex_abort("c")
     tasks.reindex_a_while("c")
     assert sent == ["c"], "it was given up: no message goes round for ever"
+
+
+def test_the_nightly_script_of_the_page_runs_twice(quiver: Quiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "admin.md").read_text()
+    script = page.partition("<!-- nightly.py -->\n```python\n")[2].partition("```")[0]
+    monkeypatch.setattr(Quiver, "open", lambda *_, **__: quiver)
+    monkeypatch.setattr(Quiver, "close", lambda _: None)
+    before = quiver._parts.catalogue.serving("c").id
+    exec(script, {})  # it is ours
+    assert quiver._parts.catalogue.serving("c").id == before, "no model has changed"
+    real = ColourEncoder.__init__
+
+    def newer(self: ColourEncoder) -> None:
+        real(self)
+        self.space = replace(self.space, revision="2")
+
+    monkeypatch.setattr(ColourEncoder, "__init__", newer)
+    quiver._parts.encoders.__init__(families())  # type: ignore[misc]  # another start of the process
+    exec(script, {})  # it is ours
+    assert quiver._parts.catalogue.serving("c").spaces[0].revision == "2"
+    assert quiver.search("c", "red").hits[0].external_id == "red"
