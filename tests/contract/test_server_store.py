@@ -73,3 +73,19 @@ def test_collections_of_others_are_not_ours_to_list_or_take():
     assert store.indexes() == ["i"]
     assert client.collection_exists("theirs")
     store.close()
+
+
+def test_an_alias_leads_others_to_the_index_that_serves() -> None:
+    client = QdrantClient(":memory:")
+    store = ServerStore(client)
+    other = Index(id="i2", collection="c", state=IndexState.SERVING, spaces=(make_space(),), fields=FIELDS)
+    for index in (INDEX, other):
+        store.create(index)
+    for index in (INDEX, INDEX, other, INDEX, other):
+        store.serve(index)
+        [alias] = client.get_aliases().aliases
+        assert (alias.alias_name, alias.collection_name) == ("quiver-c", f"quiver-{index.id}")
+    assert store.indexes() == ["i", "i2"], "an alias is no index"
+    with pytest.raises(NoSuchCollection):
+        store.serve(Index(id="none", collection="c", state=IndexState.SERVING, spaces=(make_space(),), fields=FIELDS))
+    store.close()

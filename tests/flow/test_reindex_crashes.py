@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import Fault, StoreDown
+from core.errors import Conflict, Fault, StoreDown
 from core.records import IndexState
 from core.runtime.wiring import Parts
 from core.stores.memory import MemoryStore
@@ -30,7 +30,7 @@ class Killed(BaseException):
 
 def start(parts: Parts) -> None:
     if parts.catalogue.serving("c").profile == "toy":
-        with suppress(reindex.Conflict):
+        with suppress(Conflict):
             reindex.start(parts, "c", SWITCHED)
 
 
