@@ -13,6 +13,7 @@ from core.spaces import EmbeddingSpace, Sparse
 from core.types import AssetId, Modality, Reading
 from retrieval.asked import asset_of
 from retrieval.request import SearchRequest
+from retrieval.selectivity import tuned
 from retrieval.stages import AskedVector
 
 TIERS = {16: 50, 100: 300, 1000: 3000, 10_000: 30_000}  # points of each list for so many hits
@@ -97,7 +98,8 @@ def searched(index: Index, store: VectorStore, asked: Mapping[Nearest, int]) -> 
 
     One round trip; another only for a list that fewer assets than are wanted filled up with their segments.
     """
-    queries = list(asked)
+    queries = tuned(store, index, list(asked))
+    assets = list(asked.values())
     out: list[list[Found]] = [[] for _ in queries]
     unfilled = dict(enumerate(queries))
     while unfilled:
@@ -105,12 +107,12 @@ def searched(index: Index, store: VectorStore, asked: Mapping[Nearest, int]) -> 
         for (at, query), answer in zip(here, store.search(index, [query for _, query in here]), strict=True):
             out[at] = sorted([*out[at], *answer], key=lambda point: (-point.score, point.id.int))
             seen = query.scope.without | {asset_of(point.payload["asset"]) for point in answer}
-            enough = len({point.payload["asset"] for point in out[at]}) >= asked[queries[at]]
+            enough = len({point.payload["asset"] for point in out[at]}) >= assets[at]
             if len(answer) < query.limit or enough:
                 del unfilled[at]
             else:
                 unfilled[at] = replace(query, scope=replace(query.scope, without=seen))
-    return dict(zip(queries, out, strict=True))
+    return dict(zip(asked, out, strict=True))
 
 
 def ranked(asked: AskedVector, content: Modality, points: Sequence[Found]) -> Ranked:

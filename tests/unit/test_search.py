@@ -184,6 +184,9 @@ class Watched(MemoryStore):
         self.asked += queries
         return self._inner.search(index, queries)
 
+    def count(self, index: Any, scope: Scope, where: Filter | None = None, *, exact: bool = True) -> int:
+        return self._inner.count(index, scope, where, exact=exact)
+
 
 def test_the_words_are_silent_when_none_is_known_and_heard_when_one_is(world: World) -> None:
     world.add(WORDS | {"cat.txt": "a cat"})
@@ -209,7 +212,9 @@ def test_a_query_is_one_trip_to_the_store(world: World) -> None:
     calls: list[str] = []
     world.parts.__dict__["store"] = Flaky(world.store, calls.append)
     world.ask("a red cat")
-    assert calls == ["search"]
+    world.ask("a red cat")
+    assert [name for name in calls if name != "count"] == ["search", "search"]
+    assert calls[-2:] == ["search", "search"], "what was counted is known for a while"
 
 
 def test_an_answer_says_whose_judgement_it_is_and_how_long_each_stage_took(world: World) -> None:
