@@ -160,9 +160,7 @@ class Recommending(Asking):
         except Refused as fault:
             return str(user), fault
 
-    def _fed(
-        self, kept: Collection, waiting: Sequence[tuple[int, str, RecommendRequest | Refused]]
-    ) -> Iterator[Feed]:
+    def _fed(self, kept: Collection, waiting: Sequence[tuple[int, str, RecommendRequest | Refused]]) -> Iterator[Feed]:
         asked = [request for _, _, request in waiting if not isinstance(request, Refused)]
         answers = iter(recommended(self._parts, asked, profile=kept.profile))
         for number, user, request in waiting:

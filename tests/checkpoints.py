@@ -264,6 +264,6 @@ def cross_encoder(folder: Path, family: str = "bert", labels: int = 1) -> Path:
                 weight.normal_(0, 0.3)
     model.save_pretrained(folder)
     unigrams_of_letters(folder, MARKS)
-    said = folder / "tokenizer_config.json"
-    said.write_text(said.read_text().replace('"model_max_length": 16', '"model_max_length": 36'))
+    how = folder / "tokenizer_config.json"
+    how.write_text(how.read_text().replace('"model_max_length": 16', '"model_max_length": 36'))
     return folder

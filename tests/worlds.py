@@ -12,10 +12,10 @@ import PIL.Image
 from core.fields import FieldType
 from core.runtime.wiring import Parts
 from core.stores.memory import MemoryStore
-from core.types import AssetId, Content, Tenant, Text
+from core.types import AssetId, Tenant, Text
 from ingest.sources.folder import Found
 from ingest.sources.manifest import Inline, Item
-from retrieval.request import Answer, Like, SearchRequest
+from retrieval.request import Answer, Query, SearchRequest
 from retrieval.search import search
 from tests.doubles import toy_parts
 from workers.collections import ensure
@@ -66,7 +66,7 @@ class World:
         PIL.Image.new("RGB", (8, 8), thing).save(path)
         return Found(name, path, metadata or {})
 
-    def ask(self, query: str | Content | Like, *, tenant: Tenant = ME, collection: str = "c", **more: Any) -> Answer:
+    def ask(self, query: str | Query, *, tenant: Tenant = ME, collection: str = "c", **more: Any) -> Answer:
         said = Text(query) if isinstance(query, str) else query
         request = SearchRequest(tenant=tenant, collection=collection, query=said, **more)
         parts = self.parts
@@ -77,7 +77,7 @@ class World:
             encoder_of=lambda space: parts.encoders.of_space("toy", space),
         )
 
-    def names(self, query: str | Content | Like, **more: Any) -> list[str]:
+    def names(self, query: str | Query, **more: Any) -> list[str]:
         return [hit.external_id for hit in self.ask(query, **more).hits]
 
     def id_of(self, name: str, tenant: Tenant = ME) -> AssetId:

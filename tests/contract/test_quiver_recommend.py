@@ -15,7 +15,7 @@ from tests.doubles import toy_parts
 from tests.httpd import key_for, serving
 
 Door = Quiver | RemoteQuiver
-COLOUR = {"weights": {"words": 0.0}}
+COLOUR: dict[str, Any] = {"weights": {"words": 0.0}}
 
 
 @pytest.fixture(params=["embedded", "http"], scope="module")
@@ -40,7 +40,8 @@ def filled(door: Any) -> Door:
         for at, text in enumerate(texts)
     ]
     door.wait("c", *[one.id for one in added], timeout=30)
-    return door  # type: ignore[no-any-return]
+    made: Door = door
+    return made
 
 
 def names(made: Any) -> list[str]:
@@ -58,7 +59,7 @@ def test_what_is_liked_and_seen_decides_and_reasons_are_given(door: Door, tmp_pa
     assert names(door.recommend("c", [words], limit=1, half_life="7d", **COLOUR)) == ["r7"]
     vector = {"vector": {"space": "colour", "values": [0, 0, 1, 0]}}
     assert names(door.recommend("c", [vector], ["r0"], strategy="best", limit=1, **COLOUR)) == ["r7"]
-    history = [("r0", 1, "2020-01-01"), ["r7", 1.0, "2026-01-01"], {"like": "r3", "weight": 0}]
+    history: list[Any] = [("r0", 1, "2020-01-01"), ["r7", 1.0, "2026-01-01"], {"like": "r3", "weight": 0}]
     assert names(door.recommend("c", history=history, half_life="30d", limit=1, **COLOUR)) == ["r6"]
 
 
@@ -104,7 +105,7 @@ def test_what_is_wrong_is_said(door: Door) -> None:
         {"rerank": ["nothing"]},
     ):
         with pytest.raises(BadQuery):
-            door.recommend("c", ["r0"], **wrong)  # type: ignore[arg-type]
+            door.recommend("c", ["r0"], **wrong)
     with pytest.raises(BadQuery):
         door.recommend("c", [{"text": "red", "like": "r0"}])
     with pytest.raises(NoSuchCollection):

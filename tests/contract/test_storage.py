@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import numpy as np
@@ -118,17 +119,20 @@ def test_codes_are_made_outlive_opening_again_and_scores_are_of_full_vectors(lar
 
 @pytest.mark.parametrize("quantization", SHORT)
 def test_codes_are_always_looked_at_more_than_is_wanted_and_compared_again(quantization):
-    asked_of_edge = request(asked()[0], Storage(quantization=quantization)).params.quantization
+    coded: Any = request(asked()[0], Storage(quantization=quantization)).params
+    plain: Any = request(asked()[0], Storage()).params
+    asked_of_edge = coded.quantization
     assert asked_of_edge.rescore
     assert asked_of_edge.oversampling >= 2
-    assert request(asked()[0], Storage()).params.quantization is None
+    assert plain.quantization is None
 
 
 def test_a_server_is_told_how_an_index_is_kept():
     client = QdrantClient(":memory:")
     index = make_index(spaces=(SPACE, TERMS), storage=Storage(quantization=Quantization.SCALAR, m=8, on_disk=True))
     ServerStore(client).create(index)
-    said = client.get_collection(f"quiver-{index.id}").config.params.vectors[SPACE.vector_name]
+    vectors: Any = client.get_collection(f"quiver-{index.id}").config.params.vectors
+    said = vectors[SPACE.vector_name]
     assert isinstance(said.quantization_config, m.ScalarQuantization)
     assert (said.hnsw_config.m, said.on_disk) == (8, True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from core.fields import FieldType
 from ingest.sources.manifest import Inline
@@ -27,10 +28,10 @@ def test_the_engine_recommends_as_the_reference_does(tmp_path: Path) -> None:
     try:
         ingest(parts, items, fields=FIELDS)
         quiver = Quiver(parts)
-        colour = {"weights": {"words": 0.0}}
+        colour: dict[str, Any] = {"weights": {"words": 0.0}}
 
-        def names(*positives: str, **more: object) -> list[str]:
-            return [hit.external_id for hit in quiver.recommend("c", positives, **{**colour, **more}).hits]  # type: ignore[arg-type]
+        def names(*positives: str, **more: Any) -> list[str]:
+            return [hit.external_id for hit in quiver.recommend("c", positives, **{**colour, **more}).hits]
 
         for strategy in ("average", "best", "sum"):
             assert names("n00", strategy=strategy, limit=3, seen=["n01", "n03"]) == ["n02", "n04", "n05"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -40,7 +39,7 @@ class Counted(MemoryStore):
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
     monkeypatch.setattr(selectivity, "monotonic", lambda: now[0])
     return now
@@ -86,7 +85,7 @@ def test_a_walk_is_believed_when_it_was_seen_to_find_what_a_scan_does(enough):
 
 
 def test_a_graph_that_has_become_worse_is_noticed():
-    store = Walked(walks.EF)
+    store = Walked(EF)
     for _ in range(walks.FIRST):
         tuned(store, INDEX, [QUERY])
     store.enough = 10**6

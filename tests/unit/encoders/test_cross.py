@@ -118,7 +118,7 @@ def test_the_packaged_one_knows_what_answers_a_question() -> None:
 
 
 def test_where_the_package_is_missing_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cross.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"pip install 'quiver\[cross\]'"):
         cross._packaged()
 
