@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, update
 
 from core.catalogue import rows
 from core.catalogue.assets import insert_for
@@ -89,8 +89,15 @@ def pardon(conn: Connection, index_id: str) -> int:
 
 
 def _lost(of: str, to: str) -> Select[Any]:
-    """Assets that one index has and the other has not."""
-    return select(assets).where(assets.c.removed_at.is_(None), rows.signed(of), ~rows.signed(to))
+    """Assets that one index has and the other has not: in their present generation, or, while that one waits or has
+    failed, in any, for they are found by it."""
+    found = or_(and_(rows.signed(of), ~rows.signed(to)), and_(_in_any(of), ~_in_any(to)))
+    return select(assets).where(assets.c.removed_at.is_(None), found)
+
+
+def _in_any(index_id: str) -> ColumnElement[bool]:
+    there = exists(receipts.select()).where(receipts.c.asset_id == assets.c.id, receipts.c.index_id == index_id)
+    return there.correlate(assets)
 
 
 def uncovered(conn: Connection, of: str, to: str, limit: int) -> tuple[int, list[tuple[str, str]]]:

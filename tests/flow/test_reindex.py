@@ -14,8 +14,8 @@ from core.filters import Eq
 from core.records import IndexState, Quantization, State, Storage
 from core.runtime.wiring import Parts
 from core.spaces import Sparse
-from tests.doubles import ColourEncoder, Flaky, WordEncoder
-from tests.flow.promises import ME, upkeep
+from tests.doubles import ColourEncoder, WordEncoder
+from tests.flow.promises import ME
 from tests.flow.reindexed import (
     SWITCHED,
     TURNED,
@@ -29,7 +29,6 @@ from tests.flow.reindexed import (
 )
 from workers import embedding, rebuilding, reindex
 from workers.reindex import Wish
-from workers.removal import remove
 from workers.verify import verify
 
 COLOURS = {"red": "red red", "green": "green", "blue": "a blue cat", "mixed": "red and blue"}
@@ -308,62 +307,3 @@ def test_a_disk_that_is_full_stops_the_build_and_harms_nobody(parts: Parts) -> N
     rebuilding.run(parts, "c")
     assert verify(parts, "c").passed
     check_all(parts)
-
-
-def test_live_writes_go_to_every_index_and_removals_from_every_one(parts: Parts) -> None:
-    for state in (S.BUILDING, S.VERIFYING, S.SOAKING):
-        match state:
-            case S.BUILDING:
-                reindex.start(parts, "c", SWITCHED)
-                put(parts, COLOURS)
-            case S.VERIFYING:
-                rebuilding.run(parts, "c")
-            case _:
-                assert verify(parts, "c").passed
-                reindex.switch(parts, "c")
-        put(parts, {"new": f"green {state}", "red": f"red {state}"})
-        other = next(index for index in parts.catalogue.indexes("c") if index.state is state)
-        ids = [parts.catalogue.asset(ME, "c", name).id for name in ("new", "red")]
-        assert parts.catalogue.having(other.id, ids) == set(ids), state
-        remove(parts, ME, "c", ids[:1])
-        assert all(not parts.store.of_assets(index, ids[:1]) for index in parts.catalogue.indexes("c"))
-        upkeep(parts)
-    check_all(parts)
-
-
-def test_a_worker_without_the_new_model_still_indexes_for_now(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    rebuilt(parts)
-    monkeypatch.setattr(type(parts.encoders), "of_profile", _without(parts, "turned"))
-    put(parts, {"new": "green"})
-    assert parts.catalogue.counts(ME, "c")[State.INDEXED] == 5
-    monkeypatch.undo()
-    reindex.resume(parts, "c")
-    rebuilding.run(parts, "c")
-    assert verify(parts, "c").passed
-
-
-def _without(parts: Parts, profile: str) -> Any:
-    real = type(parts.encoders).of_profile
-
-    def of_profile(self: Any, wanted: str) -> Any:
-        if wanted == profile:
-            raise UnknownProfile(f"there is no profile {wanted!r} on this machine")
-        return real(self, wanted)
-
-    return of_profile
-
-
-def test_what_is_lost_to_the_store_is_seen_and_can_be_given_up(parts: Parts) -> None:
-    new = reindex.start(parts, "c", SWITCHED).index
-    parts.store.drop(new.id)
-    with pytest.raises(Conflict, match="lost index"):
-        rebuilding.run(parts, "c")
-    reindex.abort(parts, "c")
-    assert names(parts, "red")
-
-
-def test_a_flaky_store_is_a_store(parts: Parts) -> None:
-    calls: list[str] = []
-    parts.__dict__["store"] = Flaky(parts.store, calls.append)
-    switched(parts)
-    assert "serve" in calls
