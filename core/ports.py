@@ -11,8 +11,7 @@ from uuid import UUID
 from core.desk import Desk
 from core.erasing import Erasures
 from core.filters import Filter
-from core.indexes import Indexes
-from core.leases import Leases
+from core.indexes import Indexes, Leases
 from core.points import Found, Nearest, Points, Scope, Stored
 from core.records import Collection, Draft, Index, Outcome, Standing, State
 from core.spaces import EmbeddingSpace, Vector, Vectors
