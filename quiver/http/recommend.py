@@ -153,6 +153,7 @@ class RecommendationOut(Out):
 def recommend(collection: Label, query: RecommendQuery, caller: Reader) -> RecommendationOut:
     """Recommend what is near what somebody liked, and was not seen."""
     caller.charge(queries=query.cost())
+    caller.ranks(query.rerank)
     with admitted():
         return RecommendationOut.of(caller.quiver.recommend(collection, **query.said()))
 
@@ -165,6 +166,7 @@ def recommend(collection: Label, query: RecommendQuery, caller: Reader) -> Recom
 def recommend_many(collection: Label, batch: RecommendBatch, caller: Reader) -> StreamingResponse:
     """Recommend to many: a JSON line a person, in order, `recommendation` or `problem`."""
     caller.charge(queries=sum(one.cost() for one in batch.users))
+    caller.ranks(stage for one in [batch.defaults, *batch.users] for stage in one.rerank)
     users = [{"user": one.user, **one.said()} for one in batch.users]
     feeds = caller.quiver.recommend_many(collection, users, **batch.defaults.said())  # what is wrong is said at once
     return StreamingResponse(_lines(feeds), media_type="application/x-ndjson")
