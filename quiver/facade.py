@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.runtime.wiring import open_parts
 from quiver.archive import Archive
+from quiver.calibrating import Calibrating
 from quiver.erasing import Erasing
 from quiver.evaluating import Evaluating
 from quiver.ingesting import Ingesting
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from quiver.remote.quiver import RemoteQuiver
 
 
-class Quiver(Ingesting, Searching, Recommending, Evaluating, Modelling, Reindexing, Archive, Upkeep, Erasing):
+class Quiver(
+    Ingesting, Calibrating, Searching, Recommending, Evaluating, Modelling, Reindexing, Archive, Upkeep, Erasing
+):
     """Ingest, search and keep collections. Open one with `Quiver.open`; close it, or use it in a `with`."""
 
     @classmethod

@@ -23,6 +23,7 @@ from ingest.sources.totals import Totals
 from quiver.intake import Submit, Taking
 from quiver.reports import IngestReport, Progress
 from quiver.watching import watching
+from workers.calibrating import tend_one
 from workers.decoding import limits_of
 from workers.intake import Intake, Problem, register
 from workers.removal import remove
@@ -142,6 +143,8 @@ class Ingesting(Taking):
             else:
                 self._take(made, work, on_indexed=indexed, everything=True)
         added, changed = taken.outcomes[Outcome.ADDED], taken.outcomes[Outcome.CHANGED]
+        if not (dry_run or self._hands_on):
+            tend_one(self._parts, made.name)
         failures = self._parts.catalogue.failures(self._tenant, made.name, limit=100_000)
         return IngestReport(
             added=added,

@@ -35,6 +35,12 @@ class Curve:
         out: Floats = np.interp(scores, self.x, self.y)
         return out
 
+    def score_of(self, probability: float) -> float | None:
+        """The lowest score that is at least so likely to be right; None when no score is."""
+        if self.y[-1] < probability:
+            return None
+        return float(np.interp(probability, self.y, self.x))
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: what the catalogue keeps with an index."""
         return {"x": [round(float(at), 6) for at in self.x], "y": [round(float(at), 6) for at in self.y]}
@@ -65,4 +71,6 @@ def expected(tops: Sequence[Sequence[float]]) -> Curve | None:
     x = found[ranks - 1]
     above = np.searchsorted(-found, -x, side="right")  # how many score as much: all of a tie
     x, first = np.unique(x, return_index=True)
-    return Curve(x, 1 / (1 + (above[first] - 0.5) / len(tops)))
+    further = x[-1] + max(1e-3, (x[-1] - x[0]) / KNOTS)  # than any of them found anything: a tie says little of it
+    expect = np.append(above[first] - 0.5, 0.5) / len(tops)
+    return Curve(np.append(x, further), 1 / (1 + expect))

@@ -15,6 +15,8 @@ from core.runtime import metrics, traces
 from core.runtime.wiring import Parts
 from retrieval.request import Answer, SearchRequest
 from retrieval.search import search_all
+from workers.calibrating import must_know
+from workers.curves import known
 from workers.recording import recorded
 from workers.serving import encoder_of, surely
 
@@ -27,7 +29,10 @@ def asked(
     """As `retrieval.search.search_all`, with the encoders of that profile: neither counted nor recorded."""
     speaks = encoder_of(parts, requests[0].collection, profile)
     there = catalogue or parts.catalogue
-    return surely(lambda: search_all(requests, catalogue=there, store=parts.store, encoder_of=speaks))
+    if catalogue is None and any(request.min_score is not None for request in requests):
+        must_know(parts, requests[0].collection)
+    curves = known(parts).curves_of
+    return surely(lambda: search_all(requests, catalogue=there, store=parts.store, encoder_of=speaks, curves_of=curves))
 
 
 def answer_all(

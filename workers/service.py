@@ -9,6 +9,7 @@ from threading import Event
 from time import monotonic
 
 from core.runtime.wiring import Parts
+from workers.calibrating import tend
 from workers.jobs import prune, run_jobs
 from workers.lanes import Lanes
 from workers.patience import patiently, void
@@ -19,6 +20,7 @@ from workers.upkeep import sweep
 
 log = logging.getLogger(__name__)
 PRUNE = 3600.0  # seconds between looks for jobs to be forgotten
+TEND = 30.0  # seconds between looks for collections whose scores are to be calibrated
 
 
 def serve(
@@ -27,6 +29,7 @@ def serve(
     """Index what is outstanding, again and again, and reconcile now and then, until told to stop."""
     next_reconcile = monotonic() + parts.settings.reconcile_seconds
     next_prune = monotonic()
+    next_tend = monotonic() + TEND
 
     def drain() -> None:
         with Lanes(parts, on_progress=on_progress) as lanes:
@@ -40,6 +43,9 @@ def serve(
         if monotonic() >= next_prune:
             next_prune = monotonic() + PRUNE
             patiently(parts, lambda: void(prune(parts)), stopping=stopping)
+        if monotonic() >= next_tend:
+            patiently(parts, lambda: tend(parts), stopping=stopping)
+            next_tend = monotonic() + TEND
         if monotonic() >= next_reconcile:
             next_reconcile = monotonic() + parts.settings.reconcile_seconds
             for collection in parts.catalogue.collections():

@@ -17,6 +17,7 @@ from core.errors import BrokerDown
 from core.runtime.wiring import Parts, open_parts
 from core.types import AssetId
 from workers.app import make_app, waiting
+from workers.calibrating import tend
 from workers.indexing import index_batch
 from workers.jobs import SLICE, prune, run_jobs
 from workers.patience import patiently, void
@@ -83,6 +84,7 @@ def sweep_now() -> None:
     if not waiting(app, "reindex"):
         for collection in being_built(here):
             enqueue_reindex(here, collection)
+    tend(here)
 
 
 @shared_task(name=JOB)  # type: ignore[untyped-decorator]  # celery has no types

@@ -57,6 +57,7 @@ def main() -> None:
     from quiver.cli import (  # noqa: F401  # each adds its commands
         assets,
         backup,
+        calibrate,
         collections,
         erase,
         evaluate,

@@ -24,6 +24,7 @@ from core.runtime.wiring import Parts, open_parts
 from quiver.http import (
     admin,
     assets,
+    calibrating,
     collections,
     erasures,
     errors,
@@ -45,12 +46,13 @@ ROUTERS = (
     collections.router,
     assets.router,
     search.router,
-    explaining.router,
     recommend.router,
+    explaining.router,
     feedback.router,
     jobs.router,
     admin.router,
     erasures.router,
+    calibrating.router,
     health.router,
 )
 AGAIN = 5.0  # seconds after which a worker that stopped begins anew

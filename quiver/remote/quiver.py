@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from quiver.remote.calibrating import Calibrating
 from quiver.remote.erasing import RemoteErasing
 from quiver.remote.recommending import Recommending
 from quiver.remote.sending import Sending
 
 
-class RemoteQuiver(Sending, RemoteErasing, Recommending):
+class RemoteQuiver(Calibrating, Sending, RemoteErasing, Recommending):
     """A server's collections as one API key sees them. Safe to use from several threads."""
 
     def __enter__(self) -> RemoteQuiver:

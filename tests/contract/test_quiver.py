@@ -25,7 +25,7 @@ from core.errors import (
 )
 from core.filters import Not, Range
 from core.records import Outcome, State
-from core.types import Reading
+from core.types import Modality, Reading
 from quiver import Progress, Quiver
 from quiver.remote.quiver import RemoteQuiver
 from tests.doubles import toy_parts
@@ -259,3 +259,22 @@ def test_bytes_without_a_name_are_called_by_their_digest(door: Door) -> None:
     first, other, again = (door.add("c", file=data) for data in (b"red", b"green", b"red"))
     assert first.id == again.id != other.id
     assert first.external_id == f"file-{hashlib.sha256(b'red').hexdigest()[:12]}"
+
+
+def test_scores_are_calibrated_by_judgements_too(door: Door) -> None:
+    for name in ("red", "green"):
+        for n in range(11):
+            door.add("c", text=f"{name} {n}", id=f"{name}-{n}")
+    door.wait("c", timeout=20)
+    assert {one.judged for one in door.calibrate("c")} == {0}
+    reds = {f"red-{n}": 1 for n in range(11)}
+    made = door.calibrate("c", judged=[({"text": "red"}, reds)])
+    assert {(one.asked, one.content): one.judged for one in made if one.space == "colour"}[
+        Modality.TEXT, Modality.TEXT
+    ] == 22
+    found = door.search("c", "red", min_score=0.5, limit=22).hits
+    assert {hit.external_id for hit in found} == set(reds)
+    with pytest.raises(BadQuery, match="both files"):
+        door.calibrate("c", queries="q.jsonl")
+    with pytest.raises(NoSuchCollection):
+        door.calibrate("nowhere")

@@ -77,6 +77,7 @@ def asked(http: httpx.Client, method: str, path: str, ids: dict[str, str]) -> tu
         "/v1/admin/erase": {"json": {"collection": ids["collection"], "assets": [ids["asset"]], "dry_run": True}},
         "/v1/admin/erasures/verify": {"json": {}},
         "/v1/admin/reconcile": {"json": {"collection": ids["collection"], "repair": True}},
+        "/v1/admin/calibrate": {"json": {"collection": ids["collection"]}},
         "/v1/admin/keys": {"json": {"name": "k", "roles": ["reader"]}},
         "/v1/admin/keys/{key}/rotate": {"json": {}},
     }

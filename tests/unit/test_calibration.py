@@ -74,6 +74,13 @@ def test_the_best_of_many_random_assets_is_no_answer_in_any_space() -> None:
         assert curve(np.array([shift + 6 * scale]))[0] > 0.95  # what no random asset reaches
 
 
+def test_what_lies_beyond_all_that_was_found_is_likely_however_many_tied_below() -> None:
+    curve = expected([[0.1, 0.1, 0.1]] * 50)
+    assert curve is not None
+    assert curve(np.array([0.1]))[0] < 0.3
+    assert curve(np.array([0.9]))[0] > 0.95
+
+
 def test_nothing_found_is_nothing_known() -> None:
     assert expected([]) is None
     assert expected([[], []]) is None

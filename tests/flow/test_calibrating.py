@@ -1,0 +1,137 @@
+"""Calibrating a collection: by itself, by judgements, again when it has grown; and what a least relevance means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import pytest
+
+from core.errors import BadQuery
+from core.types import Image, Modality
+from quiver import Quiver
+from retrieval.request import SearchRequest
+from tests.doubles import toy_parts
+from tests.worlds import BLUE, GREEN, ME, RED, Things, World
+from workers import calibrating, curves
+from workers.answering import answer_all
+
+TEXT, IMAGE = Modality.TEXT, Modality.IMAGE
+COLOURS: Things = {"red.png": RED, "green.png": GREEN, "blue.png": BLUE, "red.txt": "red", "green.txt": "green"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.parts.close()
+
+
+def quiver_of(world: World) -> Quiver:
+    return Quiver(world.parts)
+
+
+def kept(world: World) -> dict[tuple[Modality, Modality], dict[str, object]]:
+    index = world.parts.catalogue.serving("c")
+    colour = next(space for space in index.spaces if space.name == "colour")
+    held = world.parts.catalogue.calibrations(index.id)
+    return {(one.asked, one.content): dict(one.curve) for one in held if one.fingerprint == colour.fingerprint}
+
+
+def test_a_collection_is_calibrated_by_what_questions_find_in_it(world: World) -> None:
+    world.add(COLOURS)
+    made = quiver_of(world).calibrate("c")
+    assert {(one.asked, one.content) for one in made if one.space == "colour"} == {
+        (asked, content) for asked in (TEXT, IMAGE) for content in (TEXT, IMAGE)
+    }
+    assert all(one.questions and not one.judged for one in made)
+    answer = quiver_of(world).search("c", "red")
+    assert all(hit.relevance is not None and 0 <= hit.relevance <= 1 for hit in answer.hits)
+    matches = [match for hit in answer.hits for match in hit.matches if match.space == "colour"]
+    assert all(match.probability is not None for match in matches)
+
+
+def test_a_least_relevance_fits_a_small_collection_at_once_and_cuts_by_it(world: World) -> None:
+    world.add(COLOURS)
+    assert kept(world) == {}
+    hits = quiver_of(world).search("c", "red", min_score=0.5).hits
+    assert {hit.external_id for hit in hits} == {"red.png", "red.txt"}
+    assert kept(world)
+    assert quiver_of(world).search("c", "nothing that is known here", min_score=0.9).hits == ()
+
+
+def test_an_empty_collection_has_nothing_likely_and_nothing_to_calibrate_by(world: World) -> None:
+    assert quiver_of(world).search("c", "red", min_score=0.5).hits == ()
+    with pytest.raises(BadQuery, match="nothing indexed"):
+        quiver_of(world).calibrate("c")
+
+
+def test_a_large_collection_says_what_to_do_before_a_least_relevance_is_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add(COLOURS)
+    monkeypatch.setattr(calibrating, "SMALL", 3)
+    with pytest.raises(BadQuery, match="quiver calibrate"):
+        quiver_of(world).search("c", "red", min_score=0.5)
+    quiver_of(world).calibrate("c")
+    assert quiver_of(world).search("c", "red", min_score=0.5).hits
+
+
+def test_what_nothing_is_known_of_is_refused_and_not_left_out(world: World) -> None:
+    world.add({"red.txt": "red", "green.txt": "green"})
+    index = world.parts.catalogue.serving("c")
+    assert not any(one.asked is IMAGE for one in calibrating.calibrate(world.parts, index))
+    picture = Image(np.full((8, 8, 3), RED, np.uint8))
+    request = SearchRequest(tenant=ME, collection="c", query=picture, min_score=0.5)
+    with pytest.raises(BadQuery, match="text is to be relevant to image"):
+        answer_all(world.parts, [request], profile="toy")
+
+
+def test_judgements_make_the_curve_and_what_is_done_unasked_leaves_it(world: World) -> None:
+    reds: Things = {f"red-{n}.png": (200 + n, 4 * n, 0) for n in range(12)}
+    blues: Things = {f"blue-{n}.png": (4 * n, 0, 200 + n) for n in range(12)}
+    world.add(reds | blues)
+    made = quiver_of(world).calibrate("c", judged=[({"text": "red"}, dict.fromkeys(reds, 1))])
+    assert {one.judged for one in made if (one.space, one.asked, one.content) == ("colour", TEXT, IMAGE)} == {24}
+    hits = {hit.external_id: hit.relevance or 0 for hit in quiver_of(world).search("c", "red", limit=24).hits}
+    assert min(hits[name] for name in reds) > 0.8
+    assert max(hits[name] for name in blues) < 0.2
+    before = kept(world)[TEXT, IMAGE]
+    calibrating.calibrate(world.parts, world.parts.catalogue.serving("c"), unasked=True)
+    assert kept(world)[TEXT, IMAGE] == before
+    quiver_of(world).calibrate("c")
+    assert kept(world)[TEXT, IMAGE]["judged"] == 0
+
+
+def test_it_is_done_unasked_when_there_is_enough_and_again_when_that_has_doubled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curves, "LOOK", 0.0)
+    monkeypatch.setattr(curves.Known.due, "__defaults__", (4,))
+
+    def tended() -> object:
+        calibrating.tend(world.parts)
+        return kept(world).get((TEXT, IMAGE), {}).get("assets")
+
+    world.add({"red.png": RED, "green.png": GREEN, "blue.png": BLUE})
+    assert tended() is None
+    world.add({"red.txt": "red"})
+    assert tended() == 4
+    world.add({f"{n}.txt": "green" for n in range(3)})
+    assert tended() == 4
+    world.add({"last.txt": "blue"})
+    assert tended() == 8
+
+
+def test_another_process_s_fit_is_seen_after_a_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.add(COLOURS)
+    assert all(hit.relevance is None for hit in quiver_of(world).search("c", "red").hits)
+    now = monotonic()
+    other = toy_parts(world.parts.settings.data)
+    other.__dict__["store"] = world.store
+    calibrating.calibrate(other, other.catalogue.serving("c"))
+    other.catalogue.close()
+    monkeypatch.setattr(curves, "monotonic", lambda: now + curves.FRESH + 1)
+    assert all(hit.relevance is not None for hit in quiver_of(world).search("c", "red").hits)
