@@ -15,7 +15,7 @@ demo: $(STAMP) ## ingest real photos and texts, search them, write a contact she
 	$(RUN) -m scripts.demo
 
 test: lint ## everything that must hold
-	$(RUN) -m pytest -q -m "not slow"
+	$(RUN) -m pytest -q -m "not slow" -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(STAMP) ## style, types, architecture
 	$(RUN) -m ruff check .

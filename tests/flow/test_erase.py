@@ -159,7 +159,7 @@ def test_what_comes_in_again_is_another_asset_and_no_replay_touches_it(parts: Pa
     check(parts)
 
 
-@pytest.mark.parametrize("at", ["create", "upsert", "flush", "sign"])
+@pytest.mark.parametrize("at", ["create", "upsert", "flush", "sign_all"])
 def test_an_asset_erased_while_a_worker_is_at_it_is_never_found(parts: Parts, at: str, tmp_path: Path) -> None:
     """The worker is stopped just before each of its calls until the erasure waits for it."""
     register_all(parts, [Inline("a", "red " * 900)])

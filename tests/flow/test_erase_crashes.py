@@ -23,7 +23,8 @@ from workers.erase import Asked, erase
 
 GONE = ("green.txt", "blue.txt")
 ASKED = Asked(by="tests")
-EVERY = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 9  # at each how-manyeth call a process is killed
+APART = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 3  # calls between two that fail
+EVERY = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 11  # at each how-manyeth call a process is killed
 
 
 def begin(parts: Parts) -> None:
@@ -99,7 +100,7 @@ def test_a_fault_at_any_call_of_an_erasure_is_followed_to_its_end(
 
     fail_at = 1
     while run(fail_at):
-        fail_at += 1
+        fail_at += APART
     assert fail_at > 10, "an erasure made hardly any call: it was not tested"
 
 

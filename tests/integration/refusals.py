@@ -93,14 +93,55 @@ REFUSALS = {
         ("search", "--like", "nobody"), lambda q, _: q.search("default", like="nobody"), NoSuchAsset, 2, ("nobody",)
     ),
     "no query": Refusal(
-        ("search",), lambda q, _: q.search("default"), BadQuery, 2, ("a text, an image, a sound, an asset",)
+        ("search",), lambda q, _: q.search("default"), BadQuery, 2, ("a text, an image, a sound, a film, an asset",)
     ),
-    "two queries": Refusal(
-        ("search", "red", "--like", "red.txt"),
-        lambda q, _: q.search("default", "red", like="red.txt"),
+    "only what is not wanted": Refusal(
+        ("search", "--less", "red"), lambda q, _: q.search("default", less=["red"]), BadQuery, 2, ("positive weight",)
+    ),
+    "a vector of no space": Refusal(
+        ("search", "--vector", '{{"space": "nowhere", "values": [1]}}'),
+        lambda q, _: q.search("default", vector=("nowhere", [1.0])),
         BadQuery,
         2,
-        ("one of",),
+        ("no space 'nowhere'",),
+    ),
+    "a vector that is no number": Refusal(
+        ("search", "--vector", '{{"space": "colour", "values": [NaN, 0, 0]}}'),
+        lambda q, _: q.search("default", vector=("colour", [float("nan"), 0.0, 0.0])),
+        BadQuery,
+        2,
+        ("vector is none of",),
+    ),
+    "a vector of another dimension": Refusal(
+        ("search", "--vector", '{{"space": "colour", "values": [1]}}'),
+        lambda q, _: q.search("default", vector=("colour", [1.0])),
+        BadQuery,
+        2,
+        ("vector is none of",),
+    ),
+    "a vector that is no JSON": Refusal(
+        ("search", "--vector", "{{"), lambda q, _: q.search("default", vector="{"), BadQuery, 2, ("vector",)
+    ),
+    "a stage that there is not": Refusal(
+        ("search", "red", "--rerank", "magic"),
+        lambda q, _: q.search("default", "red", rerank=["magic"]),
+        BadQuery,
+        2,
+        ("no stage 'magic'",),
+    ),
+    "a field that is not declared to group by": Refusal(
+        ("search", "red", "--group-by", "nope"),
+        lambda q, _: q.search("default", "red", group_by="nope"),
+        BadQuery,
+        2,
+        ("not a declared field",),
+    ),
+    "a least relevance of more than 1": Refusal(
+        ("search", "red", "--min-score", "2"),
+        lambda q, _: q.search("default", "red", min_score=2.0),
+        BadQuery,
+        2,
+        ("from 0 to 1",),
     ),
     "empty query": Refusal(("search", "  "), lambda q, _: q.search("default", "  "), BadQuery, 2, ("empty",)),
     "limit 0": Refusal(

@@ -158,7 +158,7 @@ def test_json_of_search_holds_hits_with_matches_models_and_times(run: Run, files
     assert match["span"] == {"start": 0, "end": 7, "unit": "char"}
     assert (match["rank"], match["ordinal"]) == (1, 0)
     assert said["encoders"] == {"colour": "toy", "words": "toy"}
-    assert set(said["seconds"]) == {"encode", "store", "fuse", "total"}
+    assert set(said["seconds"]) == {"encode", "store", "fuse", "rerank", "total"}
 
 
 def test_json_of_show_status_rm_and_sweep_parses(run: Run, files: Path) -> None:

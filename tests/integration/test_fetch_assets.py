@@ -105,5 +105,5 @@ def test_a_file_that_is_gone_when_it_is_needed_again_costs_itself_alone(web, tmp
     given = [Remote("once", web.url("/once")), Remote("always", web.url("/always"))]
     done = register(parts, Tenant("t"), made, given, lambda *_: None, fetches=True)
     assert [(problem.name, problem.kind) for problem in done.refused] == [("once", "RemoteFailed")]
-    assert web.paths == ["/once", "/always", "/once", "/always"]
+    assert sorted(web.paths) == ["/always", "/always", "/once", "/once"]  # two at once
     parts.close()

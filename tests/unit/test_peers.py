@@ -152,11 +152,11 @@ def test_a_side_that_was_not_installed_or_failed_is_a_row_with_its_reason() -> N
 
 def test_locks_pin_every_package_and_bring_nothing_for_graphics_cards() -> None:
     locks = sorted(LOCKS.glob("*.txt"))
-    assert len(locks) == 4
+    assert len(locks) == 6
     for lock in locks:
         pins = lock.read_text().splitlines()
         assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins), lock
-        assert "torch==2.13.0" in pins
+        assert {pin for pin in pins if pin.startswith("torch==")} <= {"torch==2.13.0"}
         assert not [pin for pin in pins if re.match(r"nvidia|cuda|triton", pin)]
 
 

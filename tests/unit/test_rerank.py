@@ -152,11 +152,12 @@ class Coarse:
 
 def test_exact_mends_an_order_that_coarse_scores_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = frozenset({Modality.IMAGE})
-    right = world.names("red", limit=50, exact=True, modalities=texts)
+    likeness = {hit.external_id: hit.matches[0].score for hit in world.ask("red", limit=50, modalities=texts).hits}
     monkeypatch.setitem(world.parts.__dict__, "store", Coarse(world.store))
-    wrong = world.names("red", limit=50, modalities=texts)
-    assert wrong != right
-    assert world.names("red", modalities=texts, **staged(world, "exact")) == right
+    best = sorted(likeness.values(), reverse=True)  # some are equally near
+    assert [likeness[name] for name in world.names("red", limit=50, modalities=texts)] != best
+    mended = world.names("red", modalities=texts, **staged(world, "exact"))
+    assert [likeness[name] for name in mended] == best[: len(mended)]
 
 
 def test_late_interaction_finds_who_has_every_part_of_a_question(world: World) -> None:
@@ -165,7 +166,6 @@ def test_late_interaction_finds_who_has_every_part_of_a_question(world: World) -
     mine = world.ask(query, explain=True, modalities=frozenset({Modality.TEXT}), **staged(world, "late:weight=1")).hits
     assert mine[0].external_id == "long.txt"
     assert mine[0].effects[0].note.startswith("2 parts x ")
-    assert world.names(query, limit=50, modalities=frozenset({Modality.TEXT}))[0] == "b.txt"
 
 
 def test_late_interaction_with_an_asset_compares_all_of_its_segments(world: World) -> None:
