@@ -16,6 +16,8 @@ from core.errors import BadQuery, Refused
 from core.runtime.wiring import Parts
 from retrieval.recommend import recommend_all
 from retrieval.recommendation import Recommendation, RecommendRequest
+from workers.calibrating import must_know
+from workers.curves import known
 from workers.serving import encoder_of, surely
 from workers.table import arrow
 from workers.table_writer import writing
@@ -29,8 +31,12 @@ def recommended(parts: Parts, requests: Sequence[RecommendRequest], *, profile: 
     if not requests:
         return []
     speaks = encoder_of(parts, requests[0].collection, profile)
-    there = parts.catalogue
-    return surely(lambda: recommend_all(requests, catalogue=there, store=parts.store, encoder_of=speaks))
+    there, curves = parts.catalogue, known(parts).curves_of
+    if any(request.min_score is not None for request in requests):
+        must_know(parts, requests[0].collection)
+    return surely(
+        lambda: recommend_all(requests, catalogue=there, store=parts.store, encoder_of=speaks, curves_of=curves)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
