@@ -30,13 +30,15 @@ def fused(request: SearchRequest, lists: Sequence[Ranked], curves: Curves, most:
         assets = [point.payload["asset"] for point in one.points]
         scored[one.name] = held = list(zip(assets, scores, strict=True))
         if probabilities is None:
-            unknown.setdefault(one.content, one)
+            if one.points:  # of what the collection has not nothing need be known
+                unknown.setdefault(one.content, one)
         else:
             known.setdefault(one.content, {})[one.name] = held
     if request.min_score is not None:
         _must_be_known(unknown, known)
     weights = {one.name: request.weights.get(one.space.name, 1.0) for one in lists}
-    order = _ordered(request.fusion or Fusion.RRF, lists, scored, weights, calibrated=not unknown)
+    fusion = request.fusion or _best(lists, calibrated=not unknown)
+    order = _ordered(fusion, lists, scored, weights, calibrated=not unknown)
     relevance = relevances(known, weights)
     shown = dict.fromkeys([asset for asset, _ in order[:most]])  # what is not shown need not be told of
     matches: dict[str, list[Match]] = {asset: [] for asset in shown}
@@ -49,6 +51,13 @@ def fused(request: SearchRequest, lists: Sequence[Ranked], curves: Curves, most:
                 matches[asset].append(_match(one.space, one.content, point, rank, chance))
                 points.setdefault(asset, point)
     return [_hit(points[asset], score, matches[asset], relevance.get(asset)) for asset, score in order[:most]]
+
+
+def _best(lists: Sequence[Ranked], *, calibrated: bool) -> Fusion:
+    """Ranks say more of the spaces of one modality, but nothing of which modality is the better answer: there
+    probabilities do, where they are known. Measured: docs/decisions/0023-relevance-from-e-values.md."""
+    several = len({one.content for one in lists if one.points}) > 1
+    return Fusion.WEIGHTED if several and calibrated else Fusion.RRF
 
 
 def _ordered(
@@ -94,7 +103,7 @@ def relevances(
 
 def _must_be_known(unknown: Mapping[Modality, Ranked], known: Mapping[Modality, object]) -> None:
     for content, one in unknown.items():
-        if one.points and content not in known:
+        if content not in known:
             raise BadQuery(
                 f"how likely {content} is to be relevant to {one.asked.asked} is not known yet here: "
                 "`quiver calibrate` finds out, or leave min_score out"

@@ -14,6 +14,7 @@ from core.types import Image, Modality
 from quiver import Quiver
 from retrieval.request import SearchRequest
 from tests.doubles import toy_parts
+from tests.httpd import png
 from tests.worlds import BLUE, GREEN, ME, RED, Things, World
 from workers import calibrating, curves
 from workers.answering import answer_all
@@ -135,3 +136,25 @@ def test_another_process_s_fit_is_seen_after_a_moment(world: World, monkeypatch:
     other.catalogue.close()
     monkeypatch.setattr(curves, "monotonic", lambda: now + curves.FRESH + 1)
     assert all(hit.relevance is not None for hit in quiver_of(world).search("c", "red").hits)
+
+
+def test_weighted_is_by_relevance_though_there_is_nothing_of_a_modality(world: World) -> None:
+    world.add({f"{n}.png": (255 - 20 * n, 20 * n, 0) for n in range(6)})
+    quiver_of(world).calibrate("c")
+    hits = quiver_of(world).search("c", "red", fusion="weighted").hits
+    assert [hit.score for hit in hits] == [hit.relevance for hit in hits]
+
+
+def test_modalities_share_an_answer_by_relevance_once_it_is_known_and_by_ranks_before(world: World) -> None:
+    texts: Things = {f"{n}.txt": "red" for n in range(4)}
+    pictures: Things = {f"{n}.png": (0, 90 + 40 * n, 0) for n in range(4)}
+    world.add(texts | pictures)
+
+    def modalities(**more: str) -> list[Modality]:
+        found = quiver_of(world).search("c", image=png(RED), fusion=more.get("fusion"))
+        return [hit.modality for hit in found.hits]
+
+    assert modalities()[:4] != [TEXT] * 4
+    quiver_of(world).calibrate("c")
+    assert modalities()[:4] == [TEXT] * 4
+    assert modalities(fusion="rrf")[:4] != [TEXT] * 4
