@@ -120,7 +120,7 @@ REFUSALS = {
         ("vector is none of",),
     ),
     "a vector that is no JSON": Refusal(
-        ("search", "--vector", "{{"), lambda q, _: q.search("default", vector="{"), BadQuery, 2, ("vector",)
+        ("search", "--vector", "{{"), lambda q, _: q.search("default", vector={}), BadQuery, 2, ("vector",)
     ),
     "a stage that there is not": Refusal(
         ("search", "red", "--rerank", "magic"),
