@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from ir_measures import AP, RR, R, Success, iter_calc, nDCG
 
-from benchmarks.categories import categories, tuning_keys
+from benchmarks.categories import Part, categories, tuning_keys
 from benchmarks.debian import NoPackage
 from benchmarks.photosets import Photo, photos
+from benchmarks.relevance import Judged as Cases
+from benchmarks.relevance import captions_of, cut, cut_table, mix_table, mixes
 from benchmarks.report import Row, interval, page
 from quiver import Quiver
 from retrieval.request import Answer
@@ -30,6 +32,13 @@ DEPTH = 10
 DEEP = 200  # hits asked for when the order of one space alone is judged
 WEAK = 0.1  # nDCG@10
 SEED = 7
+
+# What is added to a plain search, by arguments of `Quiver.search`; a chain of stages is `{"rerank": [...]}`.
+STEPS: Mapping[str, Mapping[str, Any]] = {
+    "**Quiver** (both, by RRF)": {},
+    "by weighted mean of relevance": {"fusion": "weighted"},
+    "by distributions of relevance (DBSF)": {"fusion": "dbsf"},
+}
 
 Judged = Mapping[str, Iterable[str]]  # query -> the keys that are right
 Ranked = Mapping[str, Sequence[str]]  # query -> keys, best first
@@ -104,30 +113,38 @@ def alone(answer: Answer, space: str) -> list[str]:
 
 
 def text_rows(quiver: Quiver, task: Task, keys: Sequence[str]) -> tuple[list[Row], list[str]]:
-    """Random, each space alone, and what the product answers; and the queries it answers badly."""
-    fused: dict[str, list[str]] = {}
+    """Random, each space alone, and what the product answers, by each step; and the queries it answers badly."""
+    fused: dict[str, dict[str, list[str]]] = {name: {} for name in STEPS}
     each: dict[str, dict[str, list[str]]] = {"concept": {}, "concepts": {}}
     for at, query in enumerate(task.judged, 1):
-        fused[query] = [hit.external_id for hit in quiver.search(COLLECTION, query, limit=DEPTH).hits]
+        for name, step in STEPS.items():
+            hits = quiver.search(COLLECTION, query, limit=DEPTH, **step).hits
+            fused[name][query] = [hit.external_id for hit in hits]
         deep = quiver.search(COLLECTION, query, limit=DEEP)
         for space, ranked in each.items():
             ranked[query] = alone(deep, space)[:100]
         progress(f"{task.name}: {at}/{len(task.judged)}")
     rows = [Row("random order", interval(guessed(task, keys)))]
     rows += [Row(f"{space} alone", interval(measured(task, ranked))) for space, ranked in each.items()]
-    values = measured(task, fused)
-    weak = [query for query, value in zip(task.judged, values.get("nDCG@10", ()), strict=False) if value < WEAK]
-    return [*rows, Row("**Quiver** (both, by RRF)", interval(values))], weak
+    values = {name: measured(task, ranked) for name, ranked in fused.items()}
+    plain = values[next(iter(STEPS))].get("nDCG@10", ())
+    weak = [query for query, value in zip(task.judged, plain, strict=False) if value < WEAK]
+    return [*rows, *(Row(name, interval(each)) for name, each in values.items())], weak
 
 
-def image_rows(quiver: Quiver, held: Sequence[Photo]) -> tuple[list[Row], int]:
-    """Same-class AP of every photo that has a classmate in its set, asked for by likeness."""
+def classmates(held: Sequence[Photo]) -> dict[str, list[str]]:
+    """Photo to the others of its class: of its folder, or of its folder and name; those without any are left out."""
     groups: dict[str, list[str]] = defaultdict(list)
     for photo in held:
         groups[photo.folder if photo.key.startswith("tuxpaint") else f"{photo.folder}/{photo.english}"].append(
             photo.key
         )
-    judged = {key: [k for k in group if k != key] for group in groups.values() if len(group) > 1 for key in group}
+    return {key: [k for k in group if k != key] for group in groups.values() if len(group) > 1 for key in group}
+
+
+def image_rows(quiver: Quiver, held: Sequence[Photo]) -> tuple[list[Row], int]:
+    """Same-class AP of every photo that has a classmate in its set, asked for by likeness."""
+    judged = classmates(held)
     task = Task("Like this photo", (AP, Success @ 1), judged)
     each: dict[str, dict[str, list[str]]] = {"visual": {}, "concept": {}}
     fused: dict[str, list[str]] = {}
@@ -140,6 +157,43 @@ def image_rows(quiver: Quiver, held: Sequence[Photo]) -> tuple[list[Row], int]:
     rows = [Row("random order", interval(guessed(task, [photo.key for photo in held])))]
     rows += [Row(f"{space} alone", interval(measured(task, ranked))) for space, ranked in each.items()]
     return [*rows, Row("**Quiver** (both, by RRF)", interval(measured(task, fused)))], len(judged)
+
+
+def relevance(quiver: Quiver, held: Sequence[Photo]) -> str:
+    """The part of the page on relevance: thresholds, and answers of texts and pictures together. Adds the captions."""
+    keys = [photo.key for photo in held]
+    parts = ["\n## At a relevance of 0.5\n"]
+    languages = ("English", "Chinese")
+
+    def said(part: Part, language: str) -> Cases:
+        return [({"text": getattr(c, language.lower())}, c.among(keys)) for c in categories(part)]
+
+    liked: Cases = [({"like": key}, frozenset(group)) for key, group in classmates(held).items()]
+    cuts = [cut(f"{each} categories", quiver, COLLECTION, said("test", each), progress) for each in languages]
+    cuts.append(cut("like this photo", quiver, COLLECTION, liked, progress))
+    tuning = [(dict(asked), dict.fromkeys(right, 1)) for each in languages for asked, right in said("tuning", each)]
+    quiver.calibrate(COLLECTION, judged=tuning)
+    cuts += [
+        cut(f"{each} categories, by judgements", quiver, COLLECTION, said("test", each), progress) for each in languages
+    ]
+    parts.append(cut_table(cuts))
+    captions = by_caption(held, lambda photo: photo.english)
+    names = {caption: f"text/{at}" for at, caption in enumerate(captions)}
+    quiver.add_texts(COLLECTION, [(name, caption, {}) for caption, name in names.items()])
+    quiver.calibrate(COLLECTION)
+    english = {photo.key: photo.english for photo in held}
+    for each in languages:
+        judged = [
+            (asked, {*right, *(names[english[key]] for key in right if english[key])})
+            for asked, right in said("test", each)
+        ]
+        there = np.mean([sum(not key.startswith("text/") for key in right) / len(right) for _, right in judged])
+        parts.append(f"\n## Photos and their captions together, {each} categories\n")
+        parts.append(mix_table(mixes(quiver, COLLECTION, judged, progress), float(there)))
+    asked = [({"like": photo.key}, frozenset({names[photo.english]})) for photo in held if photo.english]
+    parts.append(f"\n## From a photo to its caption ({len(asked)} queries, {len(names)} captions)\n")
+    parts.append(captions_of(quiver, COLLECTION, asked, progress))
+    return "\n".join(parts) + "\n"
 
 
 def progress(said: str) -> None:
@@ -186,8 +240,9 @@ def main() -> int:
             rows, count = image_rows(quiver, held)
             tables.append((f"Like this photo ({count} queries)", rows))
             (status,) = quiver.status(COLLECTION)
+            told = relevance(quiver, held)
     counts = {"photos": len(held), "tuned": len(tuning_keys(keys)), "tuning": len(categories("tuning"))}
-    text = page(tables, counts=counts, encoders=status.encoders, weak=weak)
+    text = page(tables, counts=counts, encoders=status.encoders, weak=weak, relevance=told)
     PAGE.write_text(text, "utf-8")
     print(f"\n{text}\nwritten to {PAGE} in {perf_counter() - began:.0f} s")
     return 0
