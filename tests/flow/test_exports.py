@@ -258,7 +258,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Quiver, Qui
 _names = (f"any{at}" for at in itertools.count())
 
 
-@settings(max_examples=40)
+@settings(max_examples=10)
 @given(said=st.lists(metadata(), min_size=1, max_size=5))
 def test_whatever_metadata_holds_comes_back(pair: tuple[Quiver, Quiver], said: list[dict[str, Any]]) -> None:
     (here, there), name = pair, next(_names)
