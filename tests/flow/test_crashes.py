@@ -77,7 +77,7 @@ def mend(parts: Parts, _folder: Path) -> None:
 
 STEPS: list[Callable[[Parts, Path], None]] = [add, replace, replace_by_less, take_out, add, mend]
 APART = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 3  # calls between two that fail
-EVERY = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 7  # at each how-manyeth call a process is killed
+EVERY = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 11  # at each how-manyeth call a process is killed
 
 
 def wired(data: Path, before: Callable[[str], None], store: Any = None, **settings: Any) -> Parts:

@@ -65,7 +65,7 @@ def killed(data: Path, place: Path, what: str, die_at: int) -> bool:
 EVERY = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 5
 
 
-@pytest.mark.parametrize("name", ["backup", "backup.tar"])
+@pytest.mark.parametrize("name", ["backup", pytest.param("backup.tar", marks=pytest.mark.slow)])
 def test_a_backup_that_is_killed_leaves_the_last_one_whole(tmp_path: Path, name: str) -> None:
     data, place = tmp_path / "from", tmp_path / name
     with Quiver(toy_parts(data)) as quiver:

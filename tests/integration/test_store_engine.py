@@ -132,7 +132,14 @@ def test_a_killed_engine_loses_nothing_and_nobody_is_told(store):
     assert crowd.check(store) == []
 
 
-@pytest.mark.parametrize("when", ["it is built", "it catches up", "the pointer moves"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        pytest.param("it is built", marks=pytest.mark.slow),
+        pytest.param("it catches up", marks=pytest.mark.slow),
+        "the pointer moves",
+    ],
+)
 def test_an_engine_killed_while_its_successor_is_made_changes_nothing(store, monkeypatch, when):
     store.optimize(INDEX)
     module, name = {
@@ -188,13 +195,13 @@ def test_a_successor_that_dies_while_it_catches_up_changes_nothing(store, tmp_pa
 @pytest.mark.parametrize(
     ("when", "last"),
     [
-        ("it is copied", 300),
+        pytest.param("it is copied", 300, marks=pytest.mark.slow),
         ("it catches up", 400),
-        ("the pointer has not moved", 400),
+        pytest.param("the pointer has not moved", 400, marks=pytest.mark.slow),
         ("the pointer has moved", 400),
-        ("the old one is discarded", 400),
-        ("it serves", 500),
-        ("it is optimized again", 400),
+        pytest.param("the old one is discarded", 400, marks=pytest.mark.slow),
+        pytest.param("it serves", 500, marks=pytest.mark.slow),
+        pytest.param("it is optimized again", 400, marks=pytest.mark.slow),
     ],
 )
 def test_a_store_killed_while_engines_change_loses_nothing_and_they_end_with_it(tmp_path, when, last):
