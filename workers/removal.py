@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 from time import monotonic, sleep
 
@@ -83,12 +84,7 @@ def _forget(parts: Parts, collection: str, assets: Sequence[Asset]) -> None:
     """From the index that serves last: what is not found there any more is nowhere, should another take its place."""
     indexes = parts.catalogue.indexes(collection)
     for index in sorted(indexes, key=lambda one: one.state is IndexState.SERVING):
-        if index.state is IndexState.SERVING:
-            parts.store.create(index)
-        try:
-            # Removing was a new generation: points of a later return are not touched.
+        # Removing was a new generation: points of a later return are not touched.
+        with suppress(NoSuchCollection):  # not made yet, or dropped meanwhile: it has nothing
             parts.store.forget(index, {asset.id: asset.generation for asset in assets})
             parts.store.flush(index)
-        except NoSuchCollection:  # it was dropped meanwhile, and has nothing
-            if index.state is IndexState.SERVING:
-                raise

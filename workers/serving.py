@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from core.errors import IndexDrifted, NoSuchCollection
 from core.ports import Encoder, EncoderOf
+from core.records import Index, IndexState
 from core.runtime.wiring import Parts
 from core.spaces import EmbeddingSpace
 
@@ -36,3 +37,23 @@ def surely(ask: Callable[[], T]) -> T:
         return ask()
     except (NoSuchCollection, IndexDrifted):
         return ask()
+
+
+def serves_yet(parts: Parts, index: Index) -> bool:
+    """Whether an index that served when it was read still does: another may have taken its place since, and it may
+    have been dropped. Raises CatalogueDown."""
+    return index.state is IndexState.SERVING and parts.catalogue.serving(index.collection).id == index.id
+
+
+def made_sure(parts: Parts, index: Index, write: Callable[[], None]) -> None:
+    """Write to an index; where the store has none yet it is made first, but never again when it was dropped since.
+
+    Raises NoSuchCollection for the latter, and what the ports raise.
+    """
+    try:
+        write()
+    except NoSuchCollection:
+        if not serves_yet(parts, index):
+            raise
+        parts.store.create(index)
+        write()

@@ -17,6 +17,7 @@ from core.types import AssetId
 from workers.embedding import Known, Prepared, Work, encode, encoders_of, fitting, no_space, pieces, points_of, prepare
 from workers.reading import Beat, complete
 from workers.reuse import reused
+from workers.serving import made_sure, serves_yet
 from workers.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -126,9 +127,7 @@ class Writing:
 
     def _upsert(self, points: Points) -> None:
         with self._tally.timed("upsert"):
-            if self.serves:
-                self._parts.store.create(self.index)  # another was made before it came to be written
-            self._parts.store.upsert(self.index, points)
+            made_sure(self._parts, self.index, lambda: self._parts.store.upsert(self.index, points))
 
     def _fail(self, claim: Claim, fault: Fault) -> None:
         if self.serves:
@@ -146,7 +145,7 @@ def left_behind(parts: Parts, index: Index, fault: Fault, claims: Some[Claim]) -
 
     Raises the fault when the index serves, or the catalogue is down.
     """
-    if index.state is IndexState.SERVING or isinstance(fault, CatalogueDown):
+    if isinstance(fault, CatalogueDown) or serves_yet(parts, index):
         raise fault
     log.warning("index %s is left behind with %d assets: %s", index.id, len(claims), fault)
     for claim in claims:
@@ -162,5 +161,5 @@ def forget(parts: Parts, index: Index, assets: Mapping[AssetId, int | None]) -> 
     try:
         parts.store.forget(index, assets)
     except NoSuchCollection:
-        if index.state is IndexState.SERVING:
+        if serves_yet(parts, index):
             raise

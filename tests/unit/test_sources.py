@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import unicodedata
 from pathlib import Path
 
@@ -219,5 +220,8 @@ def test_a_tree_deeper_than_the_stack_is_walked(tmp_path):
             folder = below
     finally:
         os.close(folder)
-    (tmp_path / deep / "x.txt").write_text("x")
-    assert ids(tmp_path) == [f"{deep}/x.txt"]
+    try:
+        (tmp_path / deep / "x.txt").write_text("x")
+        assert ids(tmp_path) == [f"{deep}/x.txt"]
+    finally:  # pytest clears up by shutil, which is no walker of ours
+        subprocess.run(["rm", "-r", str(tmp_path / "d")], check=True)
