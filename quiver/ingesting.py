@@ -95,6 +95,7 @@ class Ingesting(Taking):
                         indexed=tally.indexed,
                         failed=tally.failed + len(taken.refused),
                         done=taken.seen - left,
+                        stages=dict(tally.seconds),
                     )
                 )
 

@@ -28,6 +28,7 @@ class Progress:
     indexed: int
     failed: int  # refused ones included
     done: int  # items nothing is left to be done for here
+    stages: Mapping[str, float] = field(default_factory=dict)  # seconds of all lanes so far, by stage of indexing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

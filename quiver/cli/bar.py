@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 from time import monotonic
@@ -48,17 +48,26 @@ def bar() -> Iterator[Tell]:
         _Rate(),
         TextColumn("{task.fields[failed]} failed"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[bound]}", style="dim"),
     )
     with Bar(*columns, console=err) as shown:
-        task = shown.add_task("registering", total=None, failed=0)
+        task = shown.add_task("registering", total=None, failed=0, bound="")
 
         def tell(now: Progress) -> None:
             every = now.total is not None and now.registered >= now.total
             total = max(now.total, now.done) if now.total is not None else None
             doing = "indexing" if every else "registering"
-            shown.update(task, description=doing, total=total, completed=now.done, failed=now.failed)
+            bound = bound_by(now.stages)
+            shown.update(task, description=doing, total=total, completed=now.done, failed=now.failed, bound=bound)
 
         yield tell
+
+
+def bound_by(stages: Mapping[str, float], *, most: int = 2) -> str:
+    """What takes most of the time, as `encode 71%, decode 20%`; nothing before there is anything to say."""
+    whole = sum(stages.values())
+    longest = sorted(stages.items(), key=lambda one: -one[1])[:most]
+    return ", ".join(f"{name} {spent / whole:.0%}" for name, spent in longest) if whole else ""
 
 
 @contextmanager
@@ -72,7 +81,8 @@ def lines() -> Iterator[Tell]:
         rate = now.done / seconds if seconds else 0.0
         left = None if now.total is None or not rate else max(0, now.total - now.done) / rate
         more = {"seconds": round(seconds, 3), "rate": round(rate, 3), "eta": None if left is None else round(left, 1)}
-        err.out(json.dumps({**dataclasses.asdict(now), **more}), highlight=False)
+        stages = {name: round(spent, 3) for name, spent in now.stages.items()}
+        err.out(json.dumps({**dataclasses.asdict(now), "stages": stages, **more}), highlight=False)
 
     def tell(now: Progress) -> None:
         nonlocal said, last

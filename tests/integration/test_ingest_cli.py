@@ -18,6 +18,7 @@ import pytest
 from core.records import State
 from ingest.sources import folder
 from quiver import Quiver
+from quiver.cli.bar import bound_by
 from tests.doubles import toy_parts
 from tests.httpd import png
 from tests.integration.test_cli import Run, call, use_toy
@@ -178,11 +179,19 @@ def test_progress_is_lines_of_json_when_asked_for(run, photos):
         "indexed",
         "failed",
         "done",
+        "stages",
         "seconds",
         "rate",
         "eta",
     }
+    assert {"fetch", "decode", "encode", "upsert", "commit"} <= set(lines[-1]["stages"])
+    assert min(lines[-1]["stages"].values()) >= 0
     assert run("ingest", photos, "-c", "c").err == ""
+
+
+def test_the_bar_says_what_most_of_the_time_goes_to():
+    assert bound_by({}) == bound_by({"encode": 0.0}) == ""
+    assert bound_by({"decode": 2.0, "encode": 7.0, "commit": 1.0}) == "encode 70%, decode 20%"
 
 
 @pytest.mark.parametrize(
