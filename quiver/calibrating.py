@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.errors import BadQuery, Forbidden
+from core.errors import BadQuery
 from quiver.asking import Question, question_of
 from quiver.searching import Searching
 from workers.calibrating import Fitted, calibrate
-from workers.collections import mark
 from workers.trec import Read, read_pairs, read_qrels, read_queries
 
 PathLike = str | Path
@@ -39,9 +38,7 @@ class Calibrating(Searching):
         NoSuchCollection, BadQuery, NoSuchPath, MissingExtra; Forbidden for a tenant in a collection that is not its
         own alone.
         """
-        kept = self._collection(collection)
-        if self._owner is not None and not kept.name.endswith(mark(self._owner)):
-            raise Forbidden(f"{collection!r} is shared with other tenants: ask its operator to calibrate it")
+        kept = self._governed(collection, "calibrate")
         given = [*judged, *judgements_of(queries, qrels, pairs)]
         requests = [(self._request(kept, question_of(said)), grades) for said, grades in given]
         index = self._parts.catalogue.serving(kept.name)

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from core.errors import BadField, Forbidden
+from core.errors import BadField
 from core.fields import parse_fields
 from core.records import Collection, Storage
 from quiver.base import Base
 from workers import rebuilding, reindex
-from workers.collections import mark
 from workers.rebuilding import Progress
 from workers.reindex import Plan, Standing, Wish
 from workers.verify import RECALL, Verdict, verify
 
 
 class Reindexing(Base):
-    """What an operator does to the indexes of a collection; a tenant to those of its own."""
+    """What an operator does to the indexes of a collection; a tenant to those of its own. All raise Forbidden else."""
 
     def reindex_plan(self, collection: str, **wish: Any) -> Plan:
         """What a reindexing would take, measured on a sample of assets; nothing is written. `wish`: as for `reindex`.
@@ -64,7 +63,7 @@ class Reindexing(Base):
 
     def reindex_status(self, collection: str) -> Standing:
         """How it stands: which indexes there are, how far the coming one is, what it lacks, what verifying found."""
-        return reindex.status(self._parts, self._collection(collection).name)
+        return reindex.status(self._parts, self._reindexed(collection).name)
 
     def reindex_verify(
         self,
@@ -125,10 +124,7 @@ class Reindexing(Base):
         return reindex.status(self._parts, kept.name)
 
     def _reindexed(self, label: str) -> Collection:
-        kept = self._collection(label)
-        if self._owner is not None and not kept.name.endswith(mark(self._owner)):
-            raise Forbidden(f"collection {label!r} is there for all tenants: only the operator reindexes it")
-        return kept
+        return self._governed(label, "reindex")
 
     def _wish(
         self,

@@ -32,6 +32,12 @@ def label_of(key: str) -> str:
     return key.partition(".")[0]
 
 
+def index_label(index_id: str) -> str:
+    """What people call an index: its collection's label, and what tells it from the others."""
+    key, dash, which = index_id.rpartition("-")
+    return label_of(key) + dash + which
+
+
 def parse_reads(names: Iterable[str]) -> frozenset[Reading]:
     """Raises BadQuery for a name that is none."""
     try:

@@ -107,7 +107,14 @@ def identify(
         return Caller(Quiver(parts, woken=woken), parts, tenant, None)
     key = check(parts, token)
     request.state.mark, request.state.key = mark(key.tenant), f"key {key.id} of {key.tenant}"
-    quiver = Quiver(parts, tenant=key.tenant, owner=key.tenant, fetches=may_fetch(parts, key.tenant), woken=woken)
+    quiver = Quiver(
+        parts,
+        tenant=key.tenant,
+        owner=key.tenant,
+        fetches=may_fetch(parts, key.tenant),
+        operates=key.allows(Role.OPERATOR),
+        woken=woken,
+    )
     return Caller(quiver, parts, key.tenant, key)
 
 

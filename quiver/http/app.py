@@ -33,6 +33,7 @@ from quiver.http import (
     health,
     jobs,
     recommend,
+    reindexing,
     search,
 )
 from quiver.http.access import is_loopback, vouched
@@ -53,6 +54,7 @@ ROUTERS = (
     admin.router,
     erasures.router,
     calibrating.router,
+    reindexing.router,
     health.router,
 )
 AGAIN = 5.0  # seconds after which a worker that stopped begins anew

@@ -7,10 +7,11 @@ from types import TracebackType
 from quiver.remote.calibrating import Calibrating
 from quiver.remote.erasing import RemoteErasing
 from quiver.remote.recommending import Recommending
+from quiver.remote.reindexing import Reindexing
 from quiver.remote.sending import Sending
 
 
-class RemoteQuiver(Calibrating, Sending, RemoteErasing, Recommending):
+class RemoteQuiver(Calibrating, Sending, RemoteErasing, Recommending, Reindexing):
     """A server's collections as one API key sees them. Safe to use from several threads."""
 
     def __enter__(self) -> RemoteQuiver:

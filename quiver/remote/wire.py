@@ -15,7 +15,8 @@ from core import errors
 from core.errors import Defect, Fault, Misconfigured, QuotaExceeded, ServerDown, Unavailable
 
 FIRST, CAP = 0.1, 5.0  # seconds between tries
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+CONNECT = 5.0  # seconds
+TIMEOUT = httpx.Timeout(60.0, connect=CONNECT)
 
 
 class Wire:
@@ -48,9 +49,10 @@ class Wire:
         said = {name: value for name, value in params.items() if value is not None}
         return self.ask("GET", path, params=said).json()
 
-    def post(self, path: str, body: Any = None) -> Any:
-        """JSON for JSON. Only what does no harm twice is sent this way."""
-        answer = self.ask("POST", path, json=body)
+    def post(self, path: str, body: Any = None, *, seconds: float | None = None) -> Any:
+        """JSON for JSON. Only what does no harm twice is sent this way. `seconds`: for what takes longer than usual."""
+        more = {} if seconds is None else {"timeout": httpx.Timeout(seconds, connect=CONNECT)}
+        answer = self.ask("POST", path, json=body, **more)
         return answer.json() if answer.content else None
 
     def send(self, path: str, **body: Any) -> Any:

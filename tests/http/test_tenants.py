@@ -69,6 +69,8 @@ def asked(http: httpx.Client, method: str, path: str, ids: dict[str, str]) -> tu
         "/v1/collections/{collection}/assets/remove": {"json": {"assets": [ids["asset"], "red.png"]}},
         "/v1/collections/{collection}/assets/{asset}/explain": {"json": {"text": "red"}},
         "/v1/collections/{collection}/search": {"json": {"text": "red", "limit": 100}},
+        "/v1/collections/{collection}/reindex/plan": {"json": {}},
+        "/v1/collections/{collection}/reindex/start": {"json": {}},
         "/v1/collections/{collection}/feedback": {"json": {"query": str(UUID(int=9)), "asset": ids["asset"]}},
         "/v1/embeddings": {"json": {"input": "red"}},
         "/v1/rerank": {"json": {"query": "red", "documents": ["red"]}},
@@ -94,7 +96,8 @@ def asked(http: httpx.Client, method: str, path: str, ids: dict[str, str]) -> tu
 def volatile_removed(said: Any) -> Any:
     """Without ids that are drawn, moments and seconds."""
     if isinstance(said, dict):
-        drawn = {"request_id", "asset", "seconds", "created_at", "id", "secret", "url", "finished_at", "oldest_seconds"}
+        drawn = {"request_id", "asset", "seconds", "created_at", "changed_at", "id", "secret", "url", "finished_at"}
+        drawn |= {"oldest_seconds", "each", "writing"}  # and what was measured
         return {k: volatile_removed(v) for k, v in said.items() if k not in drawn}
     return [volatile_removed(each) for each in said] if isinstance(said, list) else said
 
@@ -134,6 +137,30 @@ def test_in_a_shared_collection_each_sees_its_own_alone(bob: httpx.Client, ann: 
         assert bob.get(f"/v1/collections/shared/assets/{ann.assets['shared/red.png']}{path}").status_code == 404
     assert bob.delete(f"/v1/collections/shared/assets/{ann.assets['shared/red.png']}").status_code == 404
     assert found(ann.http, "shared", "red") == ["red.png"]
+
+
+def test_what_is_there_for_all_is_reindexed_with_a_key_of_both_roles_alone(
+    parts: Parts, base: str, bob: httpx.Client, ann: Ann
+) -> None:
+    where = "/v1/collections/shared/reindex"
+    steps = [("GET", "", None), ("POST", "/plan", {}), ("POST", "/start", {"anew": True}), ("POST", "/verify", None)]
+    steps += [("POST", step, None) for step in ("/pause", "/resume", "/switch", "/rollback", "/abort", "/retire")]
+    for roles in ([Role.ADMIN], [Role.OPERATOR], [Role.WRITER, Role.OPERATOR]):
+        with client(base, key_for(parts, "bob", *roles)) as http:
+            said = {http.request(method, where + step, json=body).status_code for method, step, body in steps}
+            assert said == {403}, roles
+    with client(base, key_for(parts, "ops", Role.ADMIN, Role.OPERATOR)) as operator:
+        said = [operator.request(method, where + step, json=body).status_code for method, step, body in steps[:3]]
+        assert said == [200, 200, 202]
+        assert operator.post(f"{where}/abort").json()["collection"] == "shared"
+        assert operator.get("/v1/collections/secret/reindex").status_code == 404, "another tenant's own"
+    assert found(ann.http, "shared", "red") == ["red.png"]
+
+
+def test_a_reindexing_names_only_profiles_that_the_settings_allow(ann: Ann) -> None:
+    for step in ("plan", "start"):
+        answer = ann.http.post(f"/v1/collections/secret/reindex/{step}", json={"profile": "hearing"})
+        assert (answer.status_code, answer.json()["type"]) == (403, "urn:quiver:fault:Forbidden")
 
 
 def test_two_tenants_may_say_the_same_label_with_other_fields(bob: httpx.Client, ann: Ann) -> None:
@@ -275,8 +302,16 @@ def test_a_tenant_s_mark_is_in_nothing_that_is_said(parts: Parts, base: str) -> 
             http.put("/v1/collections/mine", json={"fields": {"a": "float"}}).text,
             http.post("/v1/collections/mine/search", json={"like": "nobody"}).text,
             http.get(f"/v1/collections/mine/assets/{uuid4()}").text,
+            http.post("/v1/collections/mine/reindex/plan", json={}).text,
+            http.post("/v1/collections/mine/reindex/start", json={"anew": True}).text,
+            http.post("/v1/collections/mine/reindex/start", json={"fields": {"a": "float"}}).text,
+            http.post("/v1/collections/mine/reindex/verify").text,
+            http.post("/v1/collections/mine/reindex/switch", json={"reason": "a test"}).text,
+            http.get("/v1/collections/mine/reindex").text,
+            http.post("/v1/collections/mine/reindex/retire").text,
         ]
         assert not [each for each in said if mark in each]
+        assert "soaking" in said[-2]
 
 
 UUID_TENANT: Any = str(UUID(int=7))
