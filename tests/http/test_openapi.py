@@ -20,7 +20,7 @@ from tests.httpd import client, key_for, png, serving
 load_all_checks()
 schemathesis.serializer.alias(["application/x-ndjson", "text/csv"], "text/plain")
 schemathesis.serializer.alias("application/vnd.apache.parquet", "application/octet-stream")
-EXAMPLES = 500 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 15  # a route
+EXAMPLES = 500 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 10  # a route
 ALWAYS: Any = CHECKS.get_by_names(
     ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 )

@@ -77,7 +77,7 @@ def test_a_large_page_is_read_as_well(ocr):
 
 
 def test_threads_read_what_one_reads(ocr):
-    pages = [image(f"Page {i}", f"of {i * 7}", size=(500, 240)) for i in range(6)]
+    pages = [image(f"Page {i}", f"of {i * 7}", size=(500, 240)) for i in range(4)]
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(ocr.read, pages)) == [ocr.read(page) for page in pages]
 
