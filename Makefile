@@ -28,6 +28,10 @@ bench: $(STAMP) ## figures of docs/benchmarks.md
 	$(RUN) -m benchmarks.texts
 	$(RUN) -m benchmarks.fidelity
 	$(RUN) -m benchmarks.search
+	$(RUN) -m benchmarks.filtered
+	$(RUN) -m benchmarks.growth
+	$(RUN) -m benchmarks.beside
+	$(RUN) -m benchmarks.reindex
 	$(RUN) -m benchmarks.worker
 	$(RUN) -m benchmarks.http
 	$(RUN) -m benchmarks.peers

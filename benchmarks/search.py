@@ -52,16 +52,18 @@ INDEX = Index(id="bench-1", collection="bench", state=IndexState.SERVING, spaces
 TENANT = Tenant("bench")
 
 
-def clustered(n: int, seed: int) -> Dense:
-    """f32 (n, 512), unit rows: centres are the same for every seed, members are not."""
-    centres = np.random.default_rng(0).standard_normal((CLUSTERS, DIM), np.float32)
+def clustered(n: int, seed: int, dim: int = DIM) -> Dense:
+    """f32 (n, dim), unit rows: centres are the same for every seed, members are not."""
+    centres = np.random.default_rng(0).standard_normal((CLUSTERS, dim), np.float32)
     rng = np.random.default_rng(seed)
-    rows = centres[rng.integers(0, CLUSTERS, n)] + 0.7 * rng.standard_normal((n, DIM), np.float32)
+    rows = centres[rng.integers(0, CLUSTERS, n)] + 0.7 * rng.standard_normal((n, dim), np.float32)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
-def batches(vectors: Dense, space: EmbeddingSpace = SPACE, tenant: Tenant = TENANT) -> Iterator[Points]:
-    """One text asset a vector, with a payload of the usual size."""
+def batches(
+    vectors: Dense, space: EmbeddingSpace = SPACE, tenant: Tenant = TENANT, *, first: int = 0
+) -> Iterator[Points]:
+    """One text asset a vector, numbered from `first`, with a payload of the usual size."""
     now = datetime.now(UTC)
     for start in range(0, len(vectors), BATCH):
         rows = vectors[start : start + BATCH]
@@ -79,7 +81,7 @@ def batches(vectors: Dense, space: EmbeddingSpace = SPACE, tenant: Tenant = TENA
                 generation=1,
                 created_at=now,
             )
-            for n in range(start, start + len(rows))
+            for n in range(first + start, first + start + len(rows))
         ]
         segment = Segment(0, Text("a sentence of about the usual length for a window of text " * 4))
         yield Points(

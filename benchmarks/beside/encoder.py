@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from core.errors import Defect
 from core.spaces import Dense, EmbeddingSpace, Metric
@@ -20,10 +21,11 @@ SPACE = EmbeddingSpace(
 )
 
 
+@dataclass(frozen=True, slots=True)
 class Vectors:
     """An encoder that is never asked."""
 
-    space = SPACE
+    space: EmbeddingSpace = SPACE
 
     def encode(self, contents: Sequence[Content]) -> Dense:
         """Raises Defect."""
