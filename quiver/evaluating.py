@@ -68,20 +68,22 @@ class Evaluating(Asking):
     def _asker(self, label: str, read: Read, settings: Settings | None, filters: Sequence[str]) -> Asker:
         """Who answers the queries as these settings have it. A query's files are read when it is asked."""
         kept, said = self._collection(label), checked(settings)
-
-        def query(line: Line) -> Query:
-            return Query(
-                case=case_of(line),
-                make=lambda: self._made(kept, line, said),
-                filtered="where" in {*line.said, *said},
-            )
-
         where: dict[str, Filter] = {}
         for one in filters:
             if (parsed := read_where(one, kept.fields)) is not None:
                 where[one] = parsed
-        asked = [query(line) for line in read.queries]
+        asked = self._queries(kept, read.queries, said)
         return embedded(self._parts, kept, asked, tenant=self._tenant, filters=where, settings=said)
+
+    def _queries(self, kept: Collection, lines: Iterable[Line], settings: Settings) -> list[Query]:
+        def query(line: Line) -> Query:
+            return Query(
+                case=case_of(line),
+                make=lambda: self._made(kept, line, settings),
+                filtered="where" in {*line.said, *settings},
+            )
+
+        return [query(line) for line in lines]
 
     def _made(self, kept: Collection, line: Line, settings: Settings) -> SearchRequest:
         try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Quiver(
-    Ingesting, Calibrating, Searching, Recommending, Evaluating, Modelling, Reindexing, Archive, Upkeep, Erasing
+    Ingesting, Calibrating, Searching, Recommending, Reindexing, Evaluating, Modelling, Archive, Upkeep, Erasing
 ):
     """Ingest, search and keep collections. Open one with `Quiver.open`; close it, or use it in a `with`."""
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from core.errors import BadField
+from core.errors import BadField, BadQuery
 from core.fields import parse_fields
 from core.records import Collection, Storage
-from quiver.base import Base
+from quiver.evaluating import Evaluating, Qrels, Queries, read_given
 from workers import rebuilding, reindex
 from workers.rebuilding import Progress
 from workers.reindex import Plan, Standing, Wish
-from workers.verify import RECALL, Verdict, verify
+from workers.verify import BUDGET, RECALL, Judgements, Verdict, verify
 
 
-class Reindexing(Base):
+class Reindexing(Evaluating):
     """What an operator does to the indexes of a collection; a tenant to those of its own. All raise Forbidden else."""
 
     def reindex_plan(self, collection: str, **wish: Any) -> Plan:
@@ -73,15 +73,22 @@ class Reindexing(Base):
         recall: float = RECALL,
         queries: Sequence[str] = (),
         overlap: float = 0.0,
+        judged: Queries | None = None,
+        qrels: Qrels | None = None,
+        budget: float = BUDGET,
     ) -> Verdict:
         """Compare the index that was built with the catalogue, with the one that serves, and with its own models.
 
         `sample`: assets embedded again. `recall`: of the exact nearest, the part that must be found. `queries`: texts
-        that both indexes are asked; the part `overlap` of their nearest must be the same. Raises Conflict when nothing
-        is being built.
+        that both indexes are asked; the part `overlap` of their nearest must be the same. `judged` and `qrels`:
+        queries and their judgements, as `evaluate` takes them; nDCG@10 may fall by `budget`. Raises Conflict when
+        nothing is being built; BadQuery, NoSuchPath, MissingExtra for judgements.
         """
         kept = self._reindexed(collection)
-        return verify(self._parts, kept.name, sample=sample, recall=recall, queries=queries, overlap=overlap)
+        said = self._judgements(kept, judged, qrels, budget) if judged is not None or qrels is not None else None
+        return verify(
+            self._parts, kept.name, sample=sample, recall=recall, queries=queries, overlap=overlap, judged=said
+        )
 
     def reindex_switch(self, collection: str, *, reason: str | None = None) -> Standing:
         """Have the verified index serve, from one moment to the next. Raises Conflict, with a list, when something that
@@ -125,6 +132,14 @@ class Reindexing(Base):
 
     def _reindexed(self, label: str) -> Collection:
         return self._governed(label, "reindex")
+
+    def _judgements(self, kept: Collection, queries: Queries | None, qrels: Qrels | None, budget: float) -> Judgements:
+        read = read_given(queries, qrels, None)
+        if read.refused:
+            more = f" (and {len(read.refused) - 1} more)" if len(read.refused) > 1 else ""
+            raise BadQuery(f"{read.refused[0]}{more}")
+        asked = self._queries(kept, [line for line in read.queries if line.id in read.qrels], {})
+        return Judgements(queries=asked, qrels=read.qrels, tenant=self._tenant, budget=budget)
 
     def _wish(
         self,

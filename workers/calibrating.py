@@ -22,7 +22,7 @@ from retrieval.calibration import Curve, expected
 from retrieval.isotonic import judged as fitted_to
 from retrieval.request import InSpace, SearchRequest
 from retrieval.search import search_all
-from workers.curves import SMALL, assets_of, known
+from workers.curves import LEAST, SMALL, assets_of, known
 from workers.phrases import PHRASES
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,20 @@ def tend_one(parts: Parts, collection: str) -> None:
         log.debug("%s: nothing is indexed yet", collection)
     except Fault as fault:
         log.warning("%s: its scores were not calibrated: %s", collection, fault)
+
+
+def take_after(parts: Parts, old: Index, new: Index) -> None:
+    """See that scores of an index that is to serve can be read at once, if those of the one before can: curves that
+    judgements made are taken over where the model is the same, others fitted. Nobody fails for it."""
+    before = parts.catalogue.calibrations(old.id)
+    fingerprints = {space.fingerprint for space in new.spaces}
+    try:
+        if known(parts).due(new, least=1 if before else LEAST):
+            judged = [one for one in before if one.curve["judged"] and one.fingerprint in fingerprints]
+            parts.catalogue.calibrate(new.id, judged)
+            calibrate(parts, new, unasked=True)
+    except Fault as fault:
+        log.warning("%s: scores of index %s were not calibrated: %s", new.collection, new.id, fault)
 
 
 def must_know(parts: Parts, collection: str) -> None:

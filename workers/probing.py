@@ -30,8 +30,6 @@ TOGETHER = 64  # assets whose vectors are read at once
 
 
 class _Serving:
-    """A catalogue to which one index serves its collection, whatever state it is in."""
-
     def __init__(self, catalogue: Catalogue, index: Index) -> None:
         self._catalogue, self._index = catalogue, index
 
@@ -40,6 +38,11 @@ class _Serving:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._catalogue, name)
+
+
+def served_by(index: Index, catalogue: Catalogue) -> Catalogue:
+    """A catalogue to which that index serves its collection, whatever state it is in."""
+    return cast(Catalogue, _Serving(catalogue, index))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +153,7 @@ class Embedded:
 
     @property
     def _catalogue(self) -> Catalogue:
-        return cast(Catalogue, _Serving(self.parts.catalogue, self.asked))
+        return served_by(self.asked, self.parts.catalogue)
 
     @property
     def _encoder_of(self) -> EncoderOf:

@@ -6,28 +6,31 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
 from uuid import UUID
 
 from core.errors import BadQuery, Fault, NoSpaceFor, NoSuchAsset
 from core.indexes import Share
 from core.points import Nearest, Points, Scope, Stored
-from core.ports import Catalogue
 from core.records import Claim, Collection, Index
 from core.runtime.wiring import Parts
 from core.spaces import EmbeddingSpace, Sparse, Vector
 from core.types import Asset, AssetId, Content, Modality, Tenant, Text
+from retrieval.evaluate import relevant
+from retrieval.measures import Qrels
 from retrieval.request import Like, SearchRequest
-from retrieval.search import search
+from workers.answering import asked
+from workers.calibrating import take_after
 from workers.embedding import Work, encode, fitting, prepare
+from workers.evaluating import Judging, Query, embedded, report
+from workers.probing import served_by
 from workers.reconcile import reconcile
 from workers.rehearsal import sampled
 from workers.reindex import WRITTEN, coming
-from workers.serving import encoder_of
 from workers.tally import Tally
 
 COSINE = 0.999  # what an asset that is embedded again must have in common with what is stored
 RECALL = 0.95  # of the exact nearest, those that the graph must find
+BUDGET = 0.01  # of nDCG@10, that the new index may lose
 NEAREST = 10
 LIKE = 16  # assets whose likes are asked for
 
@@ -51,6 +54,22 @@ class Verdict:
     checks: tuple[Check, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judgements:
+    """Judged queries of a tenant. `budget`: of nDCG@10, what the new index may lose."""
+
+    queries: Sequence[Query]
+    qrels: Qrels
+    tenant: Tenant
+    budget: float = BUDGET
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.budget <= 1:
+            raise BadQuery(f"a budget of {self.budget:g}: give what nDCG@{NEAREST} may fall by, from 0 to 1")
+        if not any(relevant(self.qrels.get(query.case.id, {})) for query in self.queries):
+            raise BadQuery("no query has a relevant asset: the ids of queries and of judgements must be the same")
+
+
 def verify(
     parts: Parts,
     name: str,
@@ -59,29 +78,33 @@ def verify(
     recall: float = RECALL,
     queries: Sequence[str] = (),
     overlap: float = 0.0,
+    judged: Judgements | None = None,
     seed: int | None = None,
 ) -> Verdict:
     """Compare the index that was built with the catalogue, with the one that serves, and with its own models.
 
     `sample`: assets that are embedded again, and whose vectors are asked for as queries. `queries`: texts that both
-    indexes are asked; of the nearest that the one finds, the part `overlap` must be among the other's. Repairs what
-    has drifted, which the build then makes good: verify again. The verdict is kept, and opens the way for the switch
-    when it is good. Raises Conflict when nothing is being built.
+    indexes are asked; of the nearest that the one finds, the part `overlap` must be among the other's. `judged`: what
+    is asked of both and measured. Repairs what has drifted, which the build then makes good: verify again. Scores of an
+    index that is whole are calibrated, where those of the other are. The verdict is kept, and opens the way for the
+    switch when it is good. Raises Conflict when nothing is being built; MissingExtra, for judgements.
     """
     made = coming(parts, name)
     index = made.index
     if index.state not in WRITTEN:
         return Verdict(index=index.id, passed=False, checks=(Check(name="built", passed=False, message="not begun"),))
     collection, old = parts.catalogue.collection(name), parts.catalogue.serving(name)
+    whole = (_covered(parts, old, index), _drift(parts, name, index), _counts(parts, old, index))
+    if all(check.passed for check in whole):
+        take_after(parts, old, index)
     assets = sampled(parts, index, sample, seed=seed)
     stored = _stored(parts, index, assets)
     checks = (
-        _covered(parts, old, index),
-        _drift(parts, name, index),
-        _counts(parts, old, index),
+        *whole,
         _anew(parts, collection, index, assets, stored),
         _graph(parts, index, stored, recall),
         _shadow(parts, old, index, assets, queries, overlap),
+        *([_judged(parts, collection, old, index, judged)] if judged is not None else ()),
     )
     verdict = Verdict(index=index.id, passed=all(check.passed for check in checks), checks=checks)
     kept = {"at": datetime.now(UTC).isoformat(), "passed": verdict.passed, "checks": [asdict(one) for one in checks]}
@@ -205,19 +228,6 @@ def _graph(parts: Parts, index: Index, stored: dict[AssetId, list[Stored]], leas
     return Check(name="recall", passed=mean >= least, message=message, figure=mean)
 
 
-class _As:
-    """The catalogue as it would be if that index served."""
-
-    def __init__(self, parts: Parts, index: Index) -> None:
-        self._catalogue, self._index = parts.catalogue, index
-
-    def serving(self, _collection: str) -> Index:
-        return self._index
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._catalogue, name)
-
-
 def _shadow(
     parts: Parts, old: Index, index: Index, assets: Sequence[Asset], queries: Sequence[str], least: float
 ) -> Check:
@@ -247,10 +257,33 @@ def _shadow(
 
 
 def _asked(parts: Parts, index: Index, request: SearchRequest) -> set[AssetId]:
-    seen = cast(Catalogue, _As(parts, index))
+    seen = served_by(index, parts.catalogue)
     try:
-        speaks = encoder_of(parts, index.collection, index.profile)
-        answer = search(request, catalogue=seen, store=parts.store, encoder_of=speaks)
+        [answer] = asked(parts, [request], profile=index.profile, catalogue=seen)
     except (NoSpaceFor, NoSuchAsset, BadQuery):  # it has no space for it, or the asset is gone by now
         return set()
     return {hit.asset for hit in answer.hits}
+
+
+def _judged(parts: Parts, collection: Collection, old: Index, index: Index, said: Judgements) -> Check:
+    """Both are asked the judged queries: how much nDCG falls. What is refused counts as not answered."""
+    before, now = (
+        embedded(parts, collection, said.queries, tenant=said.tenant, index=one, settings={}) for one in (old, index)
+    )
+    how, cases = Judging(at=(NEAREST,), depth=NEAREST, sample=0, pairs=0), [query.case for query in said.queries]
+    try:
+        found = report(before, cases, said.qrels, how, rival=now)
+    except BadQuery as fault:  # one of the two refuses all
+        return Check(name="judged", passed=False, message=str(fault))
+    assert found.comparison is not None
+    one = next(each for each in found.comparison.differences if each.measure == f"nDCG@{NEAREST}")
+    message = (
+        f"{one.measure} of {found.queries} queries is {one.there:.3f}, and was {one.here:.3f}: {one.difference:+.3f} "
+        f"(95 % {one.low:+.3f} to {one.high:+.3f}), {-said.budget:+g} allowed"
+    )
+    if found.unknown:
+        message += f"; {len(found.unknown)} judged assets are not there"
+    if refused := found.comparison.failed:
+        message += f"; it refuses {len(refused)}: {refused[0][0]} ({refused[0][1]})"
+    passed = one.difference >= -said.budget - 1e-9  # means of the same values may differ by a rounding
+    return Check(name="judged", passed=passed, message=message, figure=one.difference)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from quiver.cli.gauge import gauge
 from quiver.cli.render import out, print_json, shown, table
 from workers.rebuilding import Progress
 from workers.reindex import Plan, Standing
+from workers.verify import BUDGET
 
 reindex = typer.Typer(
     help="Change a collection's model, spaces, fields or storage under traffic.", no_args_is_help=True
@@ -131,12 +133,28 @@ def verify(
         list[str] | None, typer.Option("--query", "-q", help="A text that both indexes are asked.")
     ] = None,
     overlap: Annotated[float, typer.Option(help="Part of their nearest to be the same.", min=0, max=1)] = 0.0,
+    queries: Annotated[
+        Path | None, typer.Option(help='Judged queries, one a line: {"id": "q1", "text": "…"}.', show_default=False)
+    ] = None,
+    qrels: Annotated[
+        Path | None, typer.Option(help="Their judgements, one a line: QUERY 0 ASSET GRADE.", show_default=False)
+    ] = None,
+    budget: Annotated[float, typer.Option(help="What their nDCG@10 may fall by.", min=0, max=1)] = BUDGET,
     data: Data = None,
     json: Json = False,
 ) -> None:
     """Compare the built index with the catalogue, with the one that serves, and with its own models."""
     with opened(data) as quiver:
-        said = quiver.reindex_verify(collection, sample=sample, recall=recall, queries=query or (), overlap=overlap)
+        said = quiver.reindex_verify(
+            collection,
+            sample=sample,
+            recall=recall,
+            queries=query or (),
+            overlap=overlap,
+            judged=queries,
+            qrels=qrels,
+            budget=budget,
+        )
     if json:
         print_json(said)
     else:

@@ -15,7 +15,7 @@ from core.ports import Embeds
 from core.records import IndexState
 from core.runtime.settings import load_settings
 from core.runtime.wiring import Parts
-from core.spaces import Dense
+from core.spaces import Dense, Vector
 from core.stores.memory import MemoryStore
 from core.types import Content, Text
 from ingest.sources.manifest import Inline
@@ -58,6 +58,17 @@ class Wide(ColourEncoder):
         return np.pad(super().encode(contents), ((0, 0), (0, 2)))
 
 
+class Confused(ColourEncoder):
+    """A worse model: its queries for one colour find another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.space = replace(self.space, model="confused")
+
+    def encode_query(self, query: Content) -> Vector:
+        return np.ascontiguousarray(self.encode([query])[0][[1, 2, 0, 3]])
+
+
 TURNED = Turned()
 
 
@@ -71,10 +82,13 @@ def families() -> dict[str, Any]:
     def wide(_: str) -> list[Embeds]:
         return [Wide(), WordEncoder()]
 
+    def confused(_: str) -> list[Embeds]:
+        return [Confused()]
+
     def hearing(_: str) -> list[Embeds]:
         return [*toy(""), PitchEncoder()]
 
-    return {"toy": toy, "turned": turned, "wide": wide, "hearing": hearing}
+    return {"toy": toy, "turned": turned, "wide": wide, "confused": confused, "hearing": hearing}
 
 
 def opened(data: Path, store: Any = None, **settings: Any) -> Parts:

@@ -63,7 +63,7 @@ def test_a_tenant_does_not_reindex_what_is_there_for_all(quiver: Quiver) -> None
     assert theirs.reindex("own", profile="turned").coming is not None
 
 
-def test_the_commands_say_all_of_it(quiver: Quiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_say_all_of_it(quiver: Quiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Quiver, "open", lambda *_, **__: quiver)
     monkeypatch.setattr(Quiver, "close", lambda _: None)
     runner = CliRunner()
@@ -77,6 +77,10 @@ def test_the_commands_say_all_of_it(quiver: Quiver, monkeypatch: pytest.MonkeyPa
     assert json.loads(run("plan", "c", "--profile", "turned", "--json"))["embedded"] == ["colour"]
     assert "embedded" in run("plan", "c", "--profile", "turned")
     assert "FAILED" not in run("start", "c", "--profile", "turned")
+    (queries := tmp_path / "q.jsonl").write_text('{"id": "1", "text": "red"}')
+    (qrels := tmp_path / "r.tsv").write_text("1 0 red 1")
+    given = ("--queries", str(queries), "--qrels", str(qrels), "--budget", "0.5")
+    assert "nDCG@10 of 1 queries is 1.000, and was 1.000" in " ".join(run("verify", "c", *given).split())
     assert json.loads(run("verify", "c", "--json", "-q", "red"))["passed"]
     assert json.loads(run("status", "c", "--json"))["coming"]["index"]["state"] == "verifying"
     run("switch", "c")
