@@ -33,7 +33,7 @@ from workers.erasure_book import book_of
 from workers.erasure_lease import LEASE, Lease, Lost
 from workers.erasure_points import Held, examine, forget, indexes_of, taken_points
 from workers.erasure_receipt import receipt_of
-from workers.erasure_traces import Manifests, strike
+from workers.erasure_traces import Manifests, end_waiting, strike
 from workers.identity import bury, is_dead, me
 from workers.removal import erase_unused
 
@@ -242,8 +242,15 @@ def catch_up(parts: Parts) -> int:
     lost = book_of(parts).ahead_of(parts.catalogue)
     if lost:
         log.warning("%d receipts of erasures are put back: the catalogue is an older copy", len(lost))
-        parts.catalogue.rejoin_erasures([(each, key_of(each)) for each in lost])
+        _rejoin(parts, lost)
     return len(lost)
+
+
+def _rejoin(parts: Parts, lost: Sequence[Erasure]) -> None:
+    """What waits in the copy first: with its receipts the catalogue would no longer count as one."""
+    for each in lost:
+        end_waiting(parts, each.tenant, key_of(each), each.at)
+    parts.catalogue.rejoin_erasures([(each, key_of(each)) for each in lost])
 
 
 def key_of(erasure: Erasure) -> str:
@@ -277,7 +284,7 @@ def replay(parts: Parts, kept: Sequence[Erasure] = ()) -> list[Erasure]:
     catch_up(parts)
     newest = parts.catalogue.last_erasure()
     fresh = [each for each in kept if newest is None or each.number > newest.number]
-    parts.catalogue.rejoin_erasures([(each, key_of(each)) for each in sorted(fresh, key=lambda each: each.number)])
+    _rejoin(parts, sorted(fresh, key=lambda each: each.number))
     newest = parts.catalogue.last_erasure()
     until = newest.number if newest is not None else 0
     resume(parts)

@@ -7,12 +7,13 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 
 from core.desk import Job
 from core.erasing import Erasing, Traces
 from core.errors import BadManifest, Refused
 from core.runtime.wiring import Parts
-from core.types import Digest
+from core.types import Digest, Tenant
 from ingest.sources.ledger import Ledger
 from ingest.sources.manifest import read_sent
 from workers.jobs import manifest_of
@@ -21,6 +22,11 @@ from workers.removal import erase_unused
 log = logging.getLogger(__name__)
 JOBS = 1_000_000  # of a collection that are looked at: all there are
 ENDED = "an erasure forgot its manifest, which named what was to go: send the lines behind the last one taken in again"
+
+RESTORED = (
+    "the catalogue is an older copy, and this job may name what was erased since: send the lines behind the last one "
+    "taken in again, without that"
+)
 
 Manifests = dict[Digest, frozenset[str] | None]  # external ids by manifest; None: it cannot be read
 
@@ -49,6 +55,18 @@ def strike(parts: Parts, erasing: Erasing, known: Manifests, beat: Callable[[], 
         manifests += 1
         ended += stopped
     return Swept(traces=traces, manifests=manifests, jobs_ended=ended, ledger=_ledger(parts, erasing, names))
+
+
+def end_waiting(parts: Parts, tenant: Tenant, collection: str, before: datetime) -> int:
+    """End the jobs of an older copy that wait since before an erasure; how many. Receipts hold no names, so each of
+    them may bring back what was erased."""
+    ended = 0
+    for job in parts.catalogue.jobs(tenant, collection, limit=JOBS):
+        if job.finished_at is None and job.created_at < before:
+            digest, stopped = parts.catalogue.end_job(job.id, error=RESTORED)
+            erase_unused(parts, [] if parts.catalogue.uses(digest) else [digest])
+            ended += stopped
+    return ended
 
 
 def _names(parts: Parts, job: Job, names: set[str], known: Manifests) -> bool:

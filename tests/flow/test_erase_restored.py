@@ -15,12 +15,14 @@ from core.errors import CatalogueBroken, Conflict, NoSuchAsset
 from core.points import Points
 from core.runtime.wiring import Parts
 from ingest.sources.manifest import Inline
+from quiver import Quiver
 from tests.flow.embedded import embedded, ingest
 from tests.flow.promises import ME, check, upkeep
 from tests.flow.test_erase import blobs, count, gone, id_of
 from workers import erase as erasing
 from workers.erase import replay
 from workers.erasure_book import NAME, book_of
+from workers.jobs import run_jobs
 
 
 @pytest.fixture
@@ -31,6 +33,7 @@ def restored(tmp_path: Path) -> Iterator[Parts]:
     index = parts.catalogue.serving("c")
     points = parts.store.of_assets(index, [id_of(parts, "a")])
     catalogue, blob = parts.settings.data / "catalogue.db", blobs(parts)
+    Quiver(parts, woken=lambda: None).bulk("c", io.BytesIO(b'{"text": "red again", "id": "a"}'))
     parts.catalogue.close()
     shutil.copytree(parts.settings.data, tmp_path / "copy")
     gone(parts, "a")
@@ -42,7 +45,7 @@ def restored(tmp_path: Path) -> Iterator[Parts]:
     shutil.copytree(tmp_path / "copy" / "blobs", parts.settings.data / "blobs", dirs_exist_ok=True)
     parts.__dict__["catalogue"] = open_catalogue(catalogue)
     parts.store.upsert(index, Points([p.id for p in points], [p.payload for p in points], {}))
-    assert len(blobs(parts)) == len(blob)
+    assert len(blobs(parts)) == len(blob) + 1  # the manifest
     yield parts
     parts.close()
 
@@ -64,6 +67,18 @@ def test_an_older_catalogue_is_erased_from_again_by_the_next_sweep(restored: Par
     assert again.receipt["assets"][0]["asset"] == first.receipt["assets"][0]["asset"]
     upkeep(restored)
     assert len(restored.catalogue.erasures(None)) == 2
+
+
+def test_a_job_that_waited_in_the_older_catalogue_brings_nothing_back(restored: Parts) -> None:
+    upkeep(restored)
+    run_jobs(restored, lambda *_: None)
+    [job] = restored.catalogue.jobs(ME, "c")
+    assert "may name what was erased" in str(job.error)
+    later = Quiver(restored, woken=lambda: None).bulk("c", io.BytesIO(b'{"text": "green again", "id": "b"}'))
+    replay(restored)
+    run_jobs(restored, lambda *_: None)
+    assert restored.catalogue.job(ME, later.job.id).error is None
+    assert {asset.external_id for asset, _ in restored.catalogue.assets(ME, "c", limit=9)} == {"keep", "b"}
 
 
 def test_a_replay_does_it_at_once_and_twice_is_once(restored: Parts) -> None:
