@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def test_a_build_is_paused_resumed_and_given_up(filled: Door) -> None:
 
 
 def test_the_same_faults_come_from_both(filled: Door) -> None:
-    for wish in (
+    wishes: list[dict[str, Any]] = [
         {"storage": {"codes": 8}},
         {"storage": {"m": 3}},
         {"storage": {"m": 64, "ef_construct": 8}},
@@ -105,17 +105,20 @@ def test_the_same_faults_come_from_both(filled: Door) -> None:
         {"storage": {"on_disk": 1}},
         {"spaces": ["smell"]},
         {"spaces": []},
-    ):
-        for step in (filled.reindex_plan, filled.reindex_start):
-            with pytest.raises(BadQuery):
-                step("c", **wish)
+    ]
+    for wish in wishes:
+        with pytest.raises(BadQuery):
+            filled.reindex_plan("c", **wish)
+        with pytest.raises(BadQuery):
+            filled.reindex_start("c", **wish)
     with pytest.raises(BadField, match="year: not declared"):
         filled.reindex_plan("c", drop_fields=["year"])
     with pytest.raises(TypeError):
         filled.reindex_plan("c", fast=True)
     with pytest.raises(Conflict, match="nothing would change"):
         filled.reindex_start("c")
-    for step in (filled.reindex_verify, filled.reindex_switch, filled.reindex_pause, filled.reindex_resume):
+    steps: list[Callable[[str], Any]] = [filled.reindex_verify, filled.reindex_switch, filled.reindex_pause]
+    for step in (*steps, filled.reindex_resume, filled.reindex_abort):
         with pytest.raises(Conflict, match="start it first"):
             step("c")
     with pytest.raises(Conflict, match="none soaks"):
@@ -126,6 +129,12 @@ def test_the_same_faults_come_from_both(filled: Door) -> None:
 
 def test_what_is_there_for_all_is_its_operator_s(door: Door, parts: Parts) -> None:
     Quiver(parts).create("shared")
-    for step in (door.reindex_status, door.reindex_plan, door.reindex_start, door.reindex_retire):
+    steps: list[Callable[[str], Any]] = [
+        door.reindex_status,
+        door.reindex_plan,
+        door.reindex_start,
+        door.reindex_retire,
+    ]
+    for step in steps:
         with pytest.raises(Forbidden, match="only its operator"):
             step("shared")

@@ -143,15 +143,20 @@ def test_what_is_there_for_all_is_reindexed_with_a_key_of_both_roles_alone(
     parts: Parts, base: str, bob: httpx.Client, ann: Ann
 ) -> None:
     where = "/v1/collections/shared/reindex"
-    steps = [("GET", "", None), ("POST", "/plan", {}), ("POST", "/start", {"anew": True}), ("POST", "/verify", None)]
+    steps: list[tuple[str, str, Any]] = [
+        ("GET", "", None),
+        ("POST", "/plan", {}),
+        ("POST", "/start", {"anew": True}),
+        ("POST", "/verify", None),
+    ]
     steps += [("POST", step, None) for step in ("/pause", "/resume", "/switch", "/rollback", "/abort", "/retire")]
     for roles in ([Role.ADMIN], [Role.OPERATOR], [Role.WRITER, Role.OPERATOR]):
         with client(base, key_for(parts, "bob", *roles)) as http:
             said = {http.request(method, where + step, json=body).status_code for method, step, body in steps}
             assert said == {403}, roles
     with client(base, key_for(parts, "ops", Role.ADMIN, Role.OPERATOR)) as operator:
-        said = [operator.request(method, where + step, json=body).status_code for method, step, body in steps[:3]]
-        assert said == [200, 200, 202]
+        did = [operator.request(method, where + step, json=body).status_code for method, step, body in steps[:3]]
+        assert did == [200, 200, 202]
         assert operator.post(f"{where}/abort").json()["collection"] == "shared"
         assert operator.get("/v1/collections/secret/reindex").status_code == 404, "another tenant's own"
     assert found(ann.http, "shared", "red") == ["red.png"]
