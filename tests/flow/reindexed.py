@@ -31,6 +31,7 @@ from workers.reindex import Wish
 from workers.verify import verify
 
 SWITCHED = Wish(profile="turned")
+COLOURS = {"red": "red red", "green": "green", "blue": "a blue cat", "mixed": "red and blue"}
 
 
 class Turned(ColourEncoder):
@@ -139,6 +140,11 @@ def switched(parts: Parts, wish: Wish = SWITCHED) -> None:
     verdict = verify(parts, "c")
     assert verdict.passed, verdict
     reindex.switch(parts, "c")
+
+
+def state_of(parts: Parts) -> list[IndexState]:
+    """Of every index there was, by age."""
+    return [tended.index.state for tended in parts.catalogue.tended("c")]
 
 
 def check_all(parts: Parts) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,39 +17,24 @@ from tests.doubles import ColourEncoder, WordEncoder
 from tests.flow.promises import ME
 from tests.flow.reindexed import (
     SWITCHED,
-    TURNED,
     Turned,
     check_all,
-    embedded,
     names,
     put,
     rebuilt,
+    state_of,
     switched,
 )
 from workers import embedding, rebuilding, reindex
 from workers.reindex import Wish
 from workers.verify import verify
 
-COLOURS = {"red": "red red", "green": "green", "blue": "a blue cat", "mixed": "red and blue"}
 S = IndexState
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Parts:
-    made = embedded(tmp_path / "data")
-    put(made, COLOURS)
-    return made
-
-
-@pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Turned:
-    """The new model, that a test may have fail."""
-    monkeypatch.setattr(TURNED, "fails", "dog")
-    return TURNED
-
-
-def state_of(parts: Parts) -> list[IndexState]:
-    return [tended.index.state for tended in parts.catalogue.tended("c")]
+def parts(coloured: Parts) -> Parts:
+    return coloured
 
 
 def test_another_model_takes_over_and_the_one_before_takes_back(parts: Parts) -> None:

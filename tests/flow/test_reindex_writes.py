@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,9 @@ from core.runtime.wiring import Parts
 from tests.doubles import Flaky
 from tests.flow.promises import ME, upkeep
 from tests.flow.reindexed import (
+    COLOURS,
     SWITCHED,
-    TURNED,
-    Turned,
     check_all,
-    embedded,
     names,
     put,
     rebuilt,
@@ -29,26 +26,12 @@ from workers.reindex import Wish
 from workers.removal import remove
 from workers.verify import verify
 
-COLOURS = {"red": "red red", "green": "green", "blue": "a blue cat", "mixed": "red and blue"}
 S = IndexState
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Parts:
-    made = embedded(tmp_path / "data")
-    put(made, COLOURS)
-    return made
-
-
-@pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Turned:
-    """The new model, that a test may have fail."""
-    monkeypatch.setattr(TURNED, "fails", "dog")
-    return TURNED
-
-
-def state_of(parts: Parts) -> list[IndexState]:
-    return [tended.index.state for tended in parts.catalogue.tended("c")]
+def parts(coloured: Parts) -> Parts:
+    return coloured
 
 
 def test_live_writes_go_to_every_index_and_removals_from_every_one(parts: Parts) -> None:

@@ -3,73 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from core.errors import BadQuery
-from core.fields import FieldType
 from core.filters import Eq
 from core.types import Modality, Text
-from retrieval.calibration import Curves
 from retrieval.history import Example
-from retrieval.recommend import recommend
-from retrieval.recommendation import Fallback, Freshness, Recommendation, RecommendRequest, Strategy
+from retrieval.recommendation import Fallback, Freshness, Strategy
 from retrieval.request import InSpace, Like
 from retrieval.seen import seen_keys
 from retrieval.supply import best_score
-from tests import worlds
-from tests.worlds import ME, OTHER, World
-
-FIELDS = {
-    "brand": FieldType.KEYWORD,
-    "price": FieldType.FLOAT,
-    "when": FieldType.DATETIME,
-    "new": FieldType.BOOL,
-}
-NOW = datetime.now(UTC)
+from tests.recommended import NOW, answer, colours, liked, names, opened
+from tests.worlds import BLUE, ME, OTHER, World
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(worlds, "FIELDS", FIELDS)
-    made = World(tmp_path)
-    yield made
-    made.parts.close()
-
-
-def liked(*keys: str, weight: float = 1.0) -> tuple[Example, ...]:
-    return tuple(Example(Like(key), key, weight) for key in keys)
-
-
-def request(*examples: Example, **more: Any) -> RecommendRequest:
-    """By colours alone, unless it is said otherwise: words are alike all or nothing."""
-    said = {"tenant": ME, "collection": "c", "examples": examples, "weights": {"words": 0.0}}
-    return RecommendRequest(**{**said, **more})
-
-
-def answer(world: World, *examples: Example, curves: Curves | None = None, **more: Any) -> Recommendation:
-    parts = world.parts
-    return recommend(
-        request(*examples, **more),
-        catalogue=parts.catalogue,
-        store=parts.store,
-        encoder_of=lambda space: parts.encoders.of_space("toy", space),
-        curves_of=lambda _: curves or {},
-    )
-
-
-def names(made: Recommendation) -> list[str]:
-    return [hit.external_id for hit in made.hits]
-
-
-def colours(world: World, count: int = 6) -> None:
-    """Texts from red to blue by steps, r0 the reddest."""
-    for at in range(count):
-        world.add({f"r{at}": " ".join(["red"] * (count - at) + ["blue"] * at)})
+def world(tmp_path: Path) -> Iterator[World]:
+    with opened(tmp_path) as made:
+        yield made
 
 
 def test_what_is_near_the_examples_comes_first_and_never_an_example(world: World) -> None:
@@ -135,7 +90,7 @@ def test_weights_and_their_fading_decide_between_examples(world: World) -> None:
 
 def test_texts_and_vectors_are_examples_too(world: World) -> None:
     colours(world)
-    world.add({"picture": worlds.BLUE})
+    world.add({"picture": BLUE})
     words = Example(Text("red red"), "red red")
     vector = Example(InSpace("colour", np.array([0, 0, 1, 0.1], np.float32)), "a vector")
     assert names(answer(world, words, limit=1, modalities=frozenset({Modality.TEXT}))) == ["r0"]

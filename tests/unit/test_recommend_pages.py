@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,65 +14,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadFilter, BadQuery, NoSpaceFor, Refused
-from core.fields import FieldType
 from core.filters import Eq
 from core.types import AssetId, Modality, Text
 from retrieval import supply
-from retrieval.calibration import Curves
 from retrieval.history import Example
-from retrieval.recommend import recommend, recommend_all
-from retrieval.recommendation import Freshness, Recommendation, RecommendRequest, Strategy
+from retrieval.recommend import recommend_all
+from retrieval.recommendation import Freshness, Recommendation, Strategy
 from retrieval.request import InSpace, Like
 from retrieval.seen import seen_keys
-from tests import worlds
+from tests.recommended import answer, colours, liked, names, opened, request
 from tests.worlds import ME, OTHER, World
-
-FIELDS = {
-    "brand": FieldType.KEYWORD,
-    "price": FieldType.FLOAT,
-    "when": FieldType.DATETIME,
-    "new": FieldType.BOOL,
-}
-NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(worlds, "FIELDS", FIELDS)
-    made = World(tmp_path)
-    yield made
-    made.parts.close()
-
-
-def liked(*keys: str, weight: float = 1.0) -> tuple[Example, ...]:
-    return tuple(Example(Like(key), key, weight) for key in keys)
-
-
-def request(*examples: Example, **more: Any) -> RecommendRequest:
-    """By colours alone, unless it is said otherwise: words are alike all or nothing."""
-    said = {"tenant": ME, "collection": "c", "examples": examples, "weights": {"words": 0.0}}
-    return RecommendRequest(**{**said, **more})
-
-
-def answer(world: World, *examples: Example, curves: Curves | None = None, **more: Any) -> Recommendation:
-    parts = world.parts
-    return recommend(
-        request(*examples, **more),
-        catalogue=parts.catalogue,
-        store=parts.store,
-        encoder_of=lambda space: parts.encoders.of_space("toy", space),
-        curves_of=lambda _: curves or {},
-    )
-
-
-def names(made: Recommendation) -> list[str]:
-    return [hit.external_id for hit in made.hits]
-
-
-def colours(world: World, count: int = 6) -> None:
-    """Texts from red to blue by steps, r0 the reddest."""
-    for at in range(count):
-        world.add({f"r{at}": " ".join(["red"] * (count - at) + ["blue"] * at)})
+def world(tmp_path: Path) -> Iterator[World]:
+    with opened(tmp_path) as made:
+        yield made
 
 
 def test_a_page_holds_no_more_of_a_value_than_its_quota_and_is_full_all_the_same(world: World) -> None:
@@ -144,10 +101,8 @@ def test_a_page_token_that_was_changed_or_is_anothers_is_refused(world: World) -
 
 @pytest.mark.parametrize("strategy", list(Strategy))
 def test_what_was_seen_or_blocked_never_returns_and_the_page_is_full_while_there_is_enough(
-    tmp_path_factory: pytest.TempPathFactory, strategy: Strategy, monkeypatch: pytest.MonkeyPatch
+    world: World, strategy: Strategy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worlds, "FIELDS", FIELDS)
-    world = World(tmp_path_factory.mktemp("seen"))
     count = 60
     world.add({f"n{at}": " ".join(["red"] * (at % 7) + ["blue"] * (at % 5) + ["green"]) for at in range(count)})
     index = world.parts.catalogue.serving("c")
@@ -183,7 +138,6 @@ def test_what_was_seen_or_blocked_never_returns_and_the_page_is_full_while_there
         assert len(found) == min(limit, count - len(gone))
 
     check()
-    world.parts.close()
 
 
 def test_diversity_and_other_stages_apply(world: World) -> None:
