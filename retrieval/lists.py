@@ -66,11 +66,19 @@ def _contents(modalities: frozenset[Modality], reads: frozenset[Reading]) -> fro
     return frozenset(parts | ({Modality.TEXT} if reads else set()))
 
 
-def depth_of(request: SearchRequest) -> int:
-    """How many hits to make: of few steps, so that the pages of one question are cut from one order."""
+def depths_of(request: SearchRequest) -> list[int]:
+    """How many hits to make, step by step: the last holds what is asked for, and the first is the same for each page.
+
+    Each step goes on behind the hits of the one before, so that the pages of one question are cut from one order.
+    """
     grouped = 0 if request.group_by is None else GROUPED
-    deepest = max((request.offset + request.limit, grouped, *(stage.depth for stage in request.stages)))
-    return min(step for step in TIERS if step >= min(deepest, max(TIERS)))
+    first = _step(max((request.limit, grouped, *(stage.depth for stage in request.stages))))
+    last = max(first, _step(request.offset + request.limit))
+    return [step for step in TIERS if first <= step <= last]
+
+
+def _step(hits: int) -> int:
+    return min(step for step in TIERS if step >= min(hits, max(TIERS)))
 
 
 def nearest(

@@ -16,8 +16,8 @@ from retrieval.asked import must_be_empty, vectors_of
 from retrieval.calibration import NO_CURVES, Curves
 from retrieval.grouping import deeper, grouped
 from retrieval.hits import fused
-from retrieval.lists import TIERS, Ranked, depth_of, nearest, ranked, searched, wanted
-from retrieval.request import Answer, SearchRequest
+from retrieval.lists import TIERS, Ranked, depths_of, nearest, ranked, searched, wanted
+from retrieval.request import Answer, Hit, SearchRequest
 from retrieval.stages import Asked, AskedVector, chain
 
 
@@ -52,12 +52,13 @@ def search_all(
         _check(request, index)
         vectors, spoken = vectors_of(request, index, catalogue, store, encoder_of)
         lists = wanted(request, index, vectors)
-        depth = depth_of(request)
-        queries = list(nearest(request, lists, spoken | request.without, depth))
-        asked.append(_Question(request, vectors, lists, queries, depth))
+        without = spoken | request.without
+        queries = {depth: list(nearest(request, lists, without, depth)) for depth in depths_of(request)}
+        asked.append(_Question(request, vectors, lists, queries))
     encoded = perf_counter()
     try:
-        found = searched(index, store, {query: one.depth for one in asked for query in one.queries})
+        deep = {query: depth for one in asked for depth, queries in one.queries.items() for query in queries}
+        found = searched(index, store, deep)
     except NoSuchCollection as exc:
         for request in requests:
             must_be_empty(request, catalogue, exc)
@@ -71,13 +72,12 @@ def search_all(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Question:
-    """A request on its way: its vectors, the lists it asks for, what the store is asked, and how many hits to make."""
+    """A request on its way: its vectors, the lists it asks for, and what the store is asked for so many hits."""
 
     request: SearchRequest
     vectors: Sequence[AskedVector]
     lists: Sequence[tuple[AskedVector, Modality]]
-    queries: Sequence[Nearest]
-    depth: int
+    queries: Mapping[int, Sequence[Nearest]]
 
 
 def _answered(
@@ -90,7 +90,7 @@ def _answered(
 ) -> Answer:
     began = perf_counter()
     request = one.request
-    hits = fused(request, _lists(one, found), curves, one.depth)
+    hits = _ordered(one, found, curves)
     fused_at = perf_counter()
     deadline = None if request.budget is None else fused_at + request.budget
     hits, late, stages = chain(hits, Asked(request, index, one.vectors, store, deadline))
@@ -113,8 +113,21 @@ def _answered(
     )
 
 
-def _lists(one: _Question, found: Mapping[Nearest, Sequence[Found]]) -> list[Ranked]:
-    pairs = zip(one.lists, one.queries, strict=True)
+def _ordered(one: _Question, found: Mapping[Nearest, Sequence[Found]], curves: Curves) -> list[Hit]:
+    """The hits in one order. What lists say further down changes the order of no hit above: it may be on a page that
+    was shown. So no hit is scored above the last of the step before."""
+    hits: list[Hit] = []
+    for depth in one.queries:
+        more = fused(one.request, _lists(one, depth, found), curves, depth)
+        if hits:
+            there, least = {hit.asset for hit in hits}, hits[-1].score
+            more = [replace(hit, score=min(hit.score, least)) for hit in more if hit.asset not in there]
+        hits = [*hits, *more][:depth]
+    return hits
+
+
+def _lists(one: _Question, depth: int, found: Mapping[Nearest, Sequence[Found]]) -> list[Ranked]:
+    pairs = zip(one.lists, one.queries[depth], strict=True)
     return [ranked(each, content, found.get(query, ())) for (each, content), query in pairs]
 
 
@@ -124,15 +137,15 @@ def _filled(
     """The question, asked as deep as its groups need; what the store found for that is in `found`."""
     request = one.request
     while request.group_by is not None:
-        lists = _lists(one, found)
-        hits = grouped(fused(request, lists, curves, one.depth), request.group_by, request.group_size)
+        last = max(one.queries)
+        hits = grouped(_ordered(one, found, curves), request.group_by, request.group_size)
         enough = len(hits) >= request.offset + request.limit
-        depth = None if enough else deeper(one.depth, [each.points for each in lists])
+        depth = None if enough else deeper(last, [each.points for each in _lists(one, last, found)])
         if depth is None:
             break
-        queries = [replace(query, limit=TIERS[depth]) for query in one.queries]
+        queries = [replace(query, limit=TIERS[depth]) for query in one.queries[last]]
         found |= searched(index, store, dict.fromkeys(queries, depth))
-        one = replace(one, queries=queries, depth=depth)
+        one = replace(one, queries={**one.queries, depth: queries})
     return one
 
 
