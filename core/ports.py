@@ -198,7 +198,7 @@ class Catalogue(Desk, Erasures, Indexes, Leases, Protocol):
     def newest(
         self, tenant: Tenant, collection: str, *, before: tuple[datetime, AssetId] | None = None, limit: int = 1000
     ) -> list[Asset]:
-        """A page of assets, the latest created first, ties by id; from behind the one created then."""
+        """A page of assets, the latest created first, ties by the larger id; from behind the one created then."""
         ...
 
     def state(self, asset: Asset) -> State:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, case, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.catalogue import rows
@@ -150,10 +150,8 @@ def newest(
     """Port: `Catalogue.newest`."""
     query = _present(tenant, collection)
     if before is not None:
-        moment, asset_id = before
-        later = and_(assets.c.created_at == moment, assets.c.id > asset_id)
-        query = query.where(or_(assets.c.created_at < moment, later))
-    query = query.order_by(assets.c.created_at.desc(), assets.c.id).limit(limit)
+        query = query.where(tuple_(assets.c.created_at, assets.c.id) < before)
+    query = query.order_by(assets.c.created_at.desc(), assets.c.id.desc()).limit(limit)
     return [rows.asset(row) for row in conn.execute(query)]
 
 

@@ -104,6 +104,7 @@ assets = Table(
     Index("ix_assets_digest", "digest"),
     Index("ix_assets_collection_changed_at", "collection", "changed_at"),
     Index("ix_assets_removed_at", "removed_at"),
+    Index("ix_assets_tenant_collection_created_at_id", "tenant", "collection", "created_at", "id"),
 )
 
 # This index has the points of this generation of this asset.

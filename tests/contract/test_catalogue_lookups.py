@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
+
+from sqlalchemy import event
 
 from core.catalogue.sql import SqlCatalogue
 from tests.contract.catalogues import ME, OTHER, add, draft
@@ -38,3 +41,20 @@ def test_the_newest_come_first_in_pages_without_gap_or_double(catalogue: SqlCata
         paged += page
         before = page[-1].created_at, page[-1].id
     assert paged == whole
+
+
+def test_the_newest_are_read_from_an_index_and_not_sorted(catalogue: SqlCatalogue) -> None:
+    add(catalogue, draft("a"))
+    asked: list[tuple[str, Any]] = []
+    event.listen(catalogue.engine, "before_cursor_execute", lambda *said: asked.append((said[2], said[3])))
+    [one] = catalogue.newest(ME, "c")
+    assert catalogue.newest(ME, "c", before=(one.created_at, one.id)) == []
+    pages = [said for said in asked if "ORDER BY" in said[0]]
+    assert len(pages) == 2
+    if catalogue.engine.dialect.name == "postgresql":
+        return  # which scans so small a table whatever its indexes
+    for statement, bound in pages:
+        with catalogue.engine.connect() as conn:
+            plan = str(conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", bound).all())
+        assert "created_at_id" in plan
+        assert "TEMP B-TREE" not in plan
