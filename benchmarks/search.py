@@ -23,17 +23,21 @@ from uuid import UUID
 import numpy as np
 import qdrant_edge as e
 
-from core.catalogue.sql import open_catalogue
+from benchmarks.split import split
 from core.encoders.checked import Checked
+from core.encoders.registry import Encoders, Family
 from core.points import EF, Column, Nearest, Points, Scope, payload, point_id
-from core.ports import Encoder
-from core.records import Collection, Index, IndexState, Storage
+from core.ports import Catalogue, Encoder
+from core.records import Index, IndexState, Storage
+from core.runtime.settings import load_settings
+from core.runtime.wiring import Parts
 from core.spaces import Dense, EmbeddingSpace, Metric
 from core.stores.edge import EdgeStore
 from core.stores.edge_shard import Shard
 from core.stores.edge_types import request, to_filter
 from core.stores.translate import scoped
 from core.types import Asset, AssetId, Digest, Modality, Segment, Tenant, Text
+from quiver import Quiver
 from retrieval.request import SearchRequest
 from retrieval.search import search
 
@@ -125,35 +129,43 @@ def measure(calls: dict[str, Callable[[int], object]]) -> dict[str, float]:
 
 def main(points: int = 100_000) -> None:
     """Build, measure, print, and write docs/benchmarks/search.json."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = EdgeStore(Path(folder) / "store")
-        store.create(INDEX)
-        began = perf_counter()
-        for batch in batches(clustered(points, 1)):
-            store.upsert(INDEX, batch)
-        store.flush(INDEX)
-        wrote = perf_counter() - began
-        store.optimize(INDEX)
-        optimized = perf_counter() - began - wrote
-        said = compare(store, Path(folder), clustered(QUERIES, 2)) | {
+    vectors = clustered(QUERIES, 2)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        parts = Parts(load_settings(data=folder, profile="bench", tenant=TENANT), Encoders({"bench": _known(vectors)}))
+        with Quiver(parts) as quiver:
+            quiver.create("bench")
+            index, store = parts.catalogue.serving("bench"), parts.store
+            assert isinstance(store, EdgeStore)
+            store.create(index)
+            began = perf_counter()
+            for batch in batches(clustered(points, 1)):
+                store.upsert(index, batch)
+            store.flush(index)
+            wrote = perf_counter() - began
+            store.optimize(index)
+            optimized = perf_counter() - began - wrote
+            said = compare(store, index, parts.catalogue, vectors)
+        said |= {
+            "split": split(folder, "bench", SPACE, vectors, ROUNDS),
             "points": points,
             "write_points_per_second": round(points / wrote),
             "optimize_seconds": round(optimized, 1),
         }
-        store.close()
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(said, indent=1) + "\n")
-    for name, value in said.items():
+    for name, value in (*said.items(), *said["split"]["plain"].items()):
         print(f"{name:42}{value}")
 
 
-def compare(store: EdgeStore, folder: Path, vectors: Dense) -> dict[str, Any]:
+def _known(vectors: Dense) -> Family:
+    return lambda _: [Known(vectors)]
+
+
+def compare(store: EdgeStore, index: Index, catalogue: Catalogue, vectors: Dense) -> dict[str, Any]:
     """The bare engine, our store and the whole path, on the same queries; and the recall of the graph."""
-    catalogue = open_catalogue(f"sqlite:///{folder / 'catalogue.db'}")
-    catalogue.create_collection(Collection(name="bench", fields={}, profile="bench"))
-    catalogue.create_index(INDEX)
     encoder: Encoder = Checked(Known(vectors))
-    held = store._held[INDEX.id]
+    held = store._held[index.id]
     if not isinstance(held, Shard):
         raise SystemExit("the index is served by another process: there is no bare call to compare with")
     shard = held._shard
@@ -182,19 +194,18 @@ def compare(store: EdgeStore, folder: Path, vectors: Dense) -> dict[str, Any]:
     p50 = measure(
         {
             f"bare engine, {LIMIT} hits": lambda n: bare(n, LIMIT),
-            f"store, {LIMIT} hits": lambda n: store.search(INDEX, [query(n, LIMIT)]),
+            f"store, {LIMIT} hits": lambda n: store.search(index, [query(n, LIMIT)]),
             f"bare engine, {deep} hits": lambda n: bare(n, deep),
-            f"store, {deep} hits": lambda n: store.search(INDEX, [query(n, deep)]),
+            f"store, {deep} hits": lambda n: store.search(index, [query(n, deep)]),
             "query path without encoder": path,
             "of it, catalogue": lambda _: catalogue.serving("bench"),
             "query to engine's types": lambda n: request(query(n, LIMIT), Storage()),
         }
     )
     near, exact = (
-        [{hit.id for hit in store.search(INDEX, [query(n, LIMIT, exact=said)])[0]} for n in range(QUERIES)]
+        [{hit.id for hit in store.search(index, [query(n, LIMIT, exact=said)])[0]} for n in range(QUERIES)]
         for said in (False, True)
     )
-    catalogue.close()
     return {
         "p50_ms": {name: round(ms, 3) for name, ms in p50.items()},
         "store_over_bare": round(p50[f"store, {LIMIT} hits"] / p50[f"bare engine, {LIMIT} hits"], 3),

@@ -114,11 +114,11 @@ def searched(index: Index, store: VectorStore, asked: Mapping[Nearest, int]) -> 
         here = list(unfilled.items())
         for (at, query), answer in zip(here, store.search(index, [query for _, query in here]), strict=True):
             out[at] = sorted([*out[at], *answer], key=lambda point: (-point.score, point.id.int))
-            seen = query.scope.without | {asset_of(point.payload["asset"]) for point in answer}
-            enough = len({point.payload["asset"] for point in out[at]}) >= assets[at]
-            if len(answer) < query.limit or enough:
+            found = {point.payload["asset"] for point in out[at]}
+            if len(answer) < query.limit or len(found) >= assets[at]:
                 del unfilled[at]
             else:
+                seen = query.scope.without | {asset_of(name) for name in found}
                 unfilled[at] = replace(query, scope=replace(query.scope, without=seen))
     return dict(zip(asked, out, strict=True))
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, exists, func, or_, select, update
 
 from core.catalogue import rows
 from core.catalogue.assets import insert_for
@@ -19,6 +19,12 @@ from core.types import AssetId, Modality, Tenant
 
 SHOWN = 5  # names that a refusal lists
 MINUTE = timedelta(minutes=1)
+# Said once: every search asks for the index that serves, and to build a statement costs as much as to run it.
+_OF_COLLECTION = (
+    select(indexes)
+    .where(indexes.c.collection == bindparam("collection"), indexes.c.state.in_(bindparam("states", expanding=True)))
+    .order_by(indexes.c.created_at, indexes.c.id)
+)
 
 
 def create(conn: Connection, index: Index, plan: Mapping[str, Any]) -> Index:
@@ -41,8 +47,8 @@ def create(conn: Connection, index: Index, plan: Mapping[str, Any]) -> Index:
 
 def of_collection(conn: Connection, collection: str, states: Collection[IndexState]) -> list[Tended]:
     """Port: `Catalogue.tended`, by age."""
-    query = select(indexes).where(indexes.c.collection == collection, indexes.c.state.in_(list(states)))
-    return [rows.tended(row) for row in conn.execute(query.order_by(indexes.c.created_at, indexes.c.id))]
+    said = {"collection": collection, "states": list(states)}
+    return [rows.tended(row) for row in conn.execute(_OF_COLLECTION, said)]
 
 
 def advance(conn: Connection, index_id: str, of: Collection[IndexState], to: IndexState, note: str | None) -> Tended:

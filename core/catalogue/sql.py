@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from core.catalogue import assets, circuits, leases, receipts, rows, stages, tables
 from core.catalogue.desk import SqlDesk
@@ -16,6 +16,9 @@ from core.catalogue.tending import SqlIndexes
 from core.errors import Conflict, NoSuchCollection
 from core.records import Claim, Collection, Draft, Failure, Index, Outcome, Standing, State
 from core.types import Asset, AssetId, Digest, Tenant
+
+# Said once: every search looks its collection up, and to build a statement costs as much as to run it.
+_OF_NAME = select(tables.collections).where(tables.collections.c.name == bindparam("name"))
 
 
 def open_catalogue(url: str | Path, *, max_attempts: int = 3) -> SqlCatalogue:
@@ -54,7 +57,7 @@ class SqlCatalogue(SqlDesk, SqlErasures, SqlIndexes):
     def collection(self, name: str) -> Collection:
         """Port."""
         with reading(self.engine) as conn:
-            row = conn.execute(select(tables.collections).where(tables.collections.c.name == name)).one_or_none()
+            row = conn.execute(_OF_NAME, {"name": name}).one_or_none()
         if row is None:  # the others are not listed: they may be another tenant's
             raise NoSuchCollection(f"there is no collection {name!r}: `quiver status` lists what there is")
         return rows.collection(row)
