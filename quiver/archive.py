@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 from core.errors import BadQuery, Forbidden
-from core.filters import Filter
 from core.runtime.wiring import open_payloads
 from core.types import Modality
 from ingest.files import opened
 from ingest.sources.points import columns_of
 from quiver.upkeep import Upkeep
-from retrieval.expression import parse
+from retrieval.expression import Where, read_where
 from workers import foreign
 from workers.backup import BackedUp, Progress, back_up
 from workers.carried import Carried
 from workers.collections import ensure
-from workers.export import Exported, check_target, export
+from workers.export import Exported, check_target, export, writing_to
 from workers.importing import Imported, take_in
 from workers.landing import land, spaces_at
 from workers.restore import Restored, Verified, restore, verify
@@ -31,33 +31,36 @@ class Archive(Upkeep):
     def export(
         self,
         collection: str,
-        target: str | Path,
+        target: str | Path | BinaryIO,
         *,
-        where: str | Filter | None = None,
+        where: Where = None,
         blobs: str | Path | None = None,
         on_progress: Callable[[Exported], None] | None = None,
     ) -> Exported:
-        """Write the indexed assets of this tenant with their vectors into a Parquet file, one row a segment.
+        """Write the indexed assets of this tenant with their vectors into a Parquet file, one row a segment. `target`:
+        its path, or open, where it can be cut and sought in.
 
         `where` chooses among them, as in a search. `blobs`: a folder, or a file that ends with .tar, for the bytes.
         Raises NoSuchCollection, BadFilter, MissingExtra, BlobsDown when it cannot be written, and then the file is as
         it was.
         """
         kept = self._collection(collection)
-        check_target(Path(target))
-        return export(
-            self._parts,
-            kept,
-            self._tenant,
-            Path(target),
-            where=parse(where, kept.fields) if isinstance(where, str) else where,
-            blobs=Path(blobs) if blobs is not None else None,
-            on_progress=on_progress,
-        )
+        if isinstance(target, (str, Path)):
+            check_target(Path(target))
+        with writing_to(target) as sink:
+            return export(
+                self._parts,
+                kept,
+                self._tenant,
+                sink,
+                where=read_where(where, kept.fields),
+                blobs=Path(blobs) if blobs is not None else None,
+                on_progress=on_progress,
+            )
 
     def import_(
         self,
-        source: str | Path,
+        source: str | Path | BinaryIO,
         collection: str,
         *,
         blobs: str | Path | None = None,
@@ -68,8 +71,8 @@ class Archive(Upkeep):
         source_key: str | None = None,
         on_progress: Callable[[Imported], None] | None = None,
     ) -> Imported:
-        """Take in what `export` wrote, or another Qdrant collection, with the vectors that are there: nothing is
-        embedded. Makes the collection if there is none. Twice is once.
+        """Take in what `export` wrote (its path, or open), or another Qdrant collection, with the vectors that are
+        there: nothing is embedded. Makes the collection if there is none. Twice is once.
 
         `blobs`: what `export` wrote besides. Of `qdrant://HOST:PORT/COLLECTION` say in `vectors` which of its vectors
         is of which space, as `{"clip": "image"}`, by which you declare that the space's model made them; `columns` as
@@ -80,20 +83,20 @@ class Archive(Upkeep):
         NoSuchCollection, BadManifest when the file is no export, CorruptMedia where it is damaged: what came before is
         kept, and running it again goes on.
         """
-        said = str(source)
-        if foreign.is_foreign(said):
+        if isinstance(source, str) and foreign.is_foreign(source):
             wanted = None if modality is None else _modality(modality)
             if blobs is not None:
                 raise BadQuery("blobs come with an export, not from a Qdrant server: leave them out")
             return self._import_foreign(
-                said, collection, profile, vectors or {}, columns or {}, wanted, source_key, on_progress
+                source, collection, profile, vectors or {}, columns or {}, wanted, source_key, on_progress
             )
         if vectors or columns or modality or profile:
             raise BadQuery(
                 "an export says by itself what it holds: vectors, columns, modality and profile are left out"
             )
         carrying = closing(Carried(Path(blobs))) if blobs is not None else nullcontext()
-        with opened(Path(source)) as file, carrying as carried:
+        opening = opened(Path(source)) if isinstance(source, (str, Path)) else nullcontext(source)
+        with opening as file, carrying as carried:
             table = Reader(file)
             made, spaces = land(self._parts, self._owner, collection, table.heading)
             done = Imported(

@@ -122,6 +122,16 @@ def read_given(queries: Queries | None, qrels: Qrels | None, pairs: Pairs | None
     return read
 
 
+def read_judged(queries: Queries | None, qrels: Qrels | None) -> Read:
+    """Queries that have judgements, and those. Raises BadQuery for whatever cannot be read, NoSuchPath."""
+    read = read_given(queries, qrels, None)
+    if read.refused:
+        more = f" (and {len(read.refused) - 1} more)" if len(read.refused) > 1 else ""
+        raise BadQuery(f"{read.refused[0]}{more}")
+    read.queries = [line for line in read.queries if line.id in read.qrels]
+    return read
+
+
 def _given(read: Read, row: Mapping[str, Any], place: str) -> bool:
     try:
         line = query_line(row, place)

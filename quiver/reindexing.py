@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from core.errors import BadField, BadQuery
+from core.errors import BadField
 from core.fields import parse_fields
 from core.records import Collection, Storage
-from quiver.evaluating import Evaluating, Qrels, Queries, read_given
+from quiver.evaluating import Evaluating, Qrels, Queries, read_judged
 from workers import rebuilding, reindex
 from workers.rebuilding import Progress
 from workers.reindex import Plan, Standing, Wish
@@ -134,11 +134,8 @@ class Reindexing(Evaluating):
         return self._governed(label, "reindex")
 
     def _judgements(self, kept: Collection, queries: Queries | None, qrels: Qrels | None, budget: float) -> Judgements:
-        read = read_given(queries, qrels, None)
-        if read.refused:
-            more = f" (and {len(read.refused) - 1} more)" if len(read.refused) > 1 else ""
-            raise BadQuery(f"{read.refused[0]}{more}")
-        asked = self._queries(kept, [line for line in read.queries if line.id in read.qrels], {})
+        read = read_judged(queries, qrels)
+        asked = self._queries(kept, read.queries, {})
         return Judgements(queries=asked, qrels=read.qrels, tenant=self._tenant, budget=budget)
 
     def _wish(

@@ -6,8 +6,8 @@ Only what a receipt stands for is written: what changes meanwhile is in it as it
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -39,37 +39,32 @@ class Exported:
 Tell = Callable[[Exported], None]
 
 
-def export(
-    parts: Parts,
-    collection: Collection,
-    tenant: Tenant,
-    target: Path,
-    *,
-    where: Filter | None = None,
-    blobs: Path | None = None,
-    on_progress: Tell | None = None,
-) -> Exported:
-    """Write the file `target`, in one step: whatever is there stays until all is written. `blobs`: a folder, or a tar
-    by its name, to which the bytes go. Raises MissingExtra, BlobsDown, StoreDown, NoSuchCollection, CatalogueDown."""
-    draft = target.with_name(f".{target.name}.part")
+@contextmanager
+def writing_to(target: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    """What is open already; or a file that has its name only when the block ends in order: until then whatever is there
+    stays. Raises BlobsDown."""
+    if not isinstance(target, (str, Path)):
+        yield target
+        return
+    place = Path(target)
+    draft = place.with_name(f".{place.name}.part")
     with writing():
         sink = draft.open("w+b")
     try:
         with sink:
-            done = export_to(parts, collection, tenant, sink, where=where, blobs=blobs, on_progress=on_progress)
+            yield sink
             with writing():
                 sink.flush()
                 os.fsync(sink.fileno())
         with writing():
-            draft.replace(target)
+            draft.replace(place)
     except BaseException:
         with suppress(OSError):  # what went wrong is told, not what could not be tidied up after it
             draft.unlink()
         raise
-    return done
 
 
-def export_to(
+def export(
     parts: Parts,
     collection: Collection,
     tenant: Tenant,
@@ -79,7 +74,8 @@ def export_to(
     blobs: Path | None = None,
     on_progress: Tell | None = None,
 ) -> Exported:
-    """The same into an open file that can be cut and sought in."""
+    """Write an open file that can be cut and sought in. `blobs`: a folder, or a tar by its name, to which the bytes go.
+    Raises MissingExtra, BlobsDown, StoreDown, NoSuchCollection, CatalogueDown."""
     index = parts.catalogue.serving(collection.name)
     parts.store.create(index)  # there is none before the first asset is indexed
     heading = Heading(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from core.desk import ApiKey, Role
-from core.errors import BadQuery, Forbidden, Misconfigured, Unauthorized
+from core.errors import BadQuery, Forbidden, Misconfigured, MissingExtra, Unauthorized
 from core.runtime.wiring import Parts
 from core.types import Reading, Tenant
 from quiver.facade import Quiver
@@ -82,6 +83,16 @@ class Caller:
         except Misconfigured as fault:
             raise BadQuery(f"reads: this server cannot do that yet; its operator is told: {fault}") from fault
         return said
+
+
+@contextmanager
+def able() -> Iterator[None]:
+    """What takes a package that is not installed is refused: the operator can mend that, and whoever asks is to be told
+    so. Raises BadQuery."""
+    try:
+        yield
+    except MissingExtra as fault:
+        raise BadQuery(f"this server cannot do that yet; its operator is told: {fault}") from fault
 
 
 def is_loopback(host: str) -> bool:
@@ -154,12 +165,12 @@ def _name(said: str) -> str:
     return bracketed[1] if bracketed else said.rpartition(":")[0] or said
 
 
-def having(role: Role) -> Any:
-    """A parameter of an endpoint: the caller, who has that role. Raises Unauthorized, Forbidden."""
+def having(*roles: Role) -> Any:
+    """A parameter of an endpoint: the caller, who has these roles. Raises Unauthorized, Forbidden."""
 
     def dependency(caller: Annotated[Caller, Depends(identify)]) -> Caller:
-        if not caller.allows(role):
-            raise Forbidden(f"this needs the role {role}: ask an administrator for a key that has it")
+        if lacking := next((role for role in roles if not caller.allows(role)), None):
+            raise Forbidden(f"this needs the role {lacking}: ask an administrator for a key that has it")
         return caller
 
     return Depends(dependency)
@@ -168,3 +179,4 @@ def having(role: Role) -> Any:
 Reader = Annotated[Caller, having(Role.READER)]
 Writer = Annotated[Caller, having(Role.WRITER)]
 Admin = Annotated[Caller, having(Role.ADMIN)]
+Operator = Annotated[Caller, having(Role.ADMIN, Role.OPERATOR)]

@@ -23,6 +23,7 @@ from core.runtime.logs import bound, configure
 from core.runtime.wiring import Parts, open_parts
 from quiver.http import (
     admin,
+    archive,
     assets,
     calibrating,
     collections,
@@ -55,6 +56,7 @@ ROUTERS = (
     erasures.router,
     calibrating.router,
     reindexing.router,
+    archive.router,
     health.router,
 )
 AGAIN = 5.0  # seconds after which a worker that stopped begins anew

@@ -9,14 +9,16 @@ from pydantic import Field
 
 from core.fields import FieldType
 from core.records import Quantization
-from quiver.http.access import Admin, Caller
+from quiver.http.access import Admin, Caller, able
+from quiver.http.calibrating import JudgedIn
 from quiver.http.indexes import PlanOut, StandingOut, VerdictOut
 from quiver.http.schemas import In, Label
 from workers.collections import index_label
-from workers.verify import RECALL
+from workers.trec import PARTS
+from workers.verify import BUDGET, RECALL
 
 router = APIRouter(prefix="/v1/collections/{collection}/reindex", tags=["reindex"])
-MOST_SAMPLED, MOST_QUERIES = 256, 100  # of a verification: a request waits for it
+MOST_SAMPLED, MOST_QUERIES, MOST_JUDGED = 256, 100, 1000  # of a verification: a request waits for it
 Name = Annotated[str, Field(max_length=255)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Rate = Annotated[float, Field(ge=0, le=1e6, strict=True, description="Assets a second at most; 0: as fast as it can")]
@@ -58,6 +60,17 @@ class StartIn(WishIn):
     anew: bool = Field(default=False, strict=True, description="Also when nothing would change")
 
 
+class JudgedQuery(JudgedIn):
+    """The same with what the query is called."""
+
+    id: str = Field(max_length=255, pattern=r"^\S+$")
+
+    def row(self) -> dict[str, Any]:
+        """As the facade takes it. Raises BadQuery."""
+        said = self.query.question()
+        return {"id": self.id} | {part: thing for part in PARTS if (thing := getattr(said, part))}
+
+
 class VerifyIn(In):
     """What is compared."""
 
@@ -67,6 +80,8 @@ class VerifyIn(In):
         default=[], max_length=MOST_QUERIES, description="Texts that both indexes are asked"
     )
     overlap: Share = Field(default=0.0, description="Part of their nearest that must be the same")
+    judged: list[JudgedQuery] = Field(default=[], max_length=MOST_JUDGED)
+    budget: Share = Field(default=BUDGET, description="What nDCG@10 of the judged queries may fall by")
 
 
 class WhyIn(In):
@@ -108,9 +123,17 @@ def verify(collection: Label, caller: Admin, how: Annotated[VerifyIn | None, Bod
     """Compare the built index with the catalogue, with the one that serves, and with its own models. May take minutes;
     the verdict is kept, for `GET …/reindex`, though nobody waits for it."""
     what = how or VerifyIn()
-    said = caller.quiver.reindex_verify(
-        collection, sample=what.sample, recall=what.recall, queries=what.queries, overlap=what.overlap
-    )
+    with able():
+        said = caller.quiver.reindex_verify(
+            collection,
+            sample=what.sample,
+            recall=what.recall,
+            queries=what.queries,
+            overlap=what.overlap,
+            judged=[one.row() for one in what.judged] or None,
+            qrels={one.id: one.grades for one in what.judged} or None,
+            budget=what.budget,
+        )
     return VerdictOut.of(said)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from quiver.remote.archive import Archive
 from quiver.remote.calibrating import Calibrating
 from quiver.remote.erasing import RemoteErasing
 from quiver.remote.recommending import Recommending
@@ -11,7 +12,7 @@ from quiver.remote.reindexing import Reindexing
 from quiver.remote.sending import Sending
 
 
-class RemoteQuiver(Calibrating, Sending, RemoteErasing, Recommending, Reindexing):
+class RemoteQuiver(Calibrating, Sending, RemoteErasing, Recommending, Reindexing, Archive):
     """A server's collections as one API key sees them. Safe to use from several threads."""
 
     def __enter__(self) -> RemoteQuiver:

@@ -7,17 +7,19 @@ from datetime import datetime
 from time import monotonic, sleep
 from typing import Any
 
-from core.errors import Conflict
+from core.errors import BadQuery, Conflict
 from core.fields import FieldType, parse_fields
 from core.indexes import Coverage, Tended
 from core.records import Index, IndexState, Storage
 from core.spaces import EmbeddingSpace
 from core.types import Modality, Reading
+from quiver.evaluating import Qrels, Queries, question_for, read_judged
 from quiver.remote.asking import Asking, place_of
+from quiver.remote.questions import body_of
 from workers.rebuilding import Progress
 from workers.rehearsal import Rehearsal
 from workers.reindex import Plan, Standing
-from workers.verify import RECALL, Check, Verdict
+from workers.verify import BUDGET, RECALL, Check, Verdict
 
 LONGEST = 1800.0  # seconds that an answer to what is measured or compared may take
 LOOK = 0.2  # seconds between looks at a build, at least
@@ -79,9 +81,19 @@ class Reindexing(Asking):
         recall: float = RECALL,
         queries: Sequence[str] = (),
         overlap: float = 0.0,
+        judged: Queries | None = None,
+        qrels: Qrels | None = None,
+        budget: float = BUDGET,
     ) -> Verdict:
         """As `Quiver.reindex_verify`. The verdict is in the status, too, if the answer is not waited for."""
-        body = {"sample": sample, "recall": recall, "queries": list(queries), "overlap": overlap}
+        body = {
+            "sample": sample,
+            "recall": recall,
+            "queries": list(queries),
+            "overlap": overlap,
+            "judged": _judged(judged, qrels) if judged is not None or qrels is not None else [],
+            "budget": budget,
+        }
         said = self._wire.post(_place(collection, "verify"), body, seconds=LONGEST)
         return Verdict(
             index=said["index"], passed=said["passed"], checks=tuple(Check(**check) for check in said["checks"])
@@ -152,6 +164,16 @@ def _wish(
         "drop_fields": list(drop_fields),
         "storage": dict(storage or {}),
     }
+
+
+def _judged(queries: Queries | None, qrels: Qrels | None) -> list[dict[str, Any]]:
+    read = read_judged(queries, qrels)
+    if not read.queries:
+        raise BadQuery("no query has a relevant asset: the ids of queries and of judgements must be the same")
+    return [
+        {"id": line.id, "query": body_of(question_for(line, {})), "grades": dict(read.qrels[line.id])}
+        for line in read.queries
+    ]
 
 
 _NAMES = ("copied", "embedded", "dropped", "fields_added", "fields_dropped")  # of a plan

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import httpx
@@ -51,7 +51,7 @@ class Wire:
 
     def post(self, path: str, body: Any = None, *, seconds: float | None = None) -> Any:
         """JSON for JSON. Only what does no harm twice is sent this way. `seconds`: for what takes longer than usual."""
-        more = {} if seconds is None else {"timeout": httpx.Timeout(seconds, connect=CONNECT)}
+        more = {} if seconds is None else {"timeout": within(seconds)}
         answer = self.ask("POST", path, json=body, **more)
         return answer.json() if answer.content else None
 
@@ -85,6 +85,22 @@ class Wire:
                 answer.read()
                 raise _fault(answer)
             yield answer.iter_lines()
+
+    def fetch(self, path: str, body: Any, sink: BinaryIO, *, seconds: float) -> httpx.Headers:
+        """The bytes of an answer into a file that is open, and its headers. Raises what the server raised, ServerDown
+        also when it ended too early."""
+        with _translated(), self._http.stream("POST", path, json=body, timeout=within(seconds)) as answer:
+            if answer.status_code >= 400:
+                answer.read()
+                raise _fault(answer)
+            for piece in answer.iter_bytes():
+                sink.write(piece)
+            return answer.headers
+
+
+def within(seconds: float) -> httpx.Timeout:
+    """For what takes longer than usual."""
+    return httpx.Timeout(seconds, connect=CONNECT)
 
 
 @contextmanager

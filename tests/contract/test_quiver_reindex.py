@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,81 +22,94 @@ Door = Quiver | RemoteQuiver
 ANN = Tenant("ann")
 
 
-@pytest.fixture
-def parts(tmp_path: Path) -> Iterator[Parts]:
-    made = opened(tmp_path / "data", MemoryStore(), profiles="turned,wide")
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    made = opened(tmp_path_factory.mktemp("reindex") / "data", MemoryStore(), profiles="turned,wide")
     yield made
     made.close()
 
 
+@pytest.fixture(scope="module")
+def remote(parts: Parts) -> Iterator[RemoteQuiver]:
+    with serving(parts) as base, Quiver.connect(base, key_for(parts, ANN)) as made:
+        yield made
+
+
 @pytest.fixture(params=["embedded", "http"])
-def door(request: pytest.FixtureRequest, parts: Parts) -> Iterator[Door]:
+def door(request: pytest.FixtureRequest, parts: Parts) -> Door:
     if request.param == "embedded":
-        yield Quiver(parts, tenant=ANN, owner=ANN)
-    else:
-        with serving(parts) as base, Quiver.connect(base, key_for(parts, ANN)) as remote:
-            yield remote
+        return Quiver(parts, tenant=ANN, owner=ANN)
+    made: RemoteQuiver = request.getfixturevalue("remote")
+    return made
+
+
+_names = (f"c{at}" for at in itertools.count())
 
 
 @pytest.fixture
-def filled(door: Door) -> Door:
-    door.create("c")
-    for name, text in (("red", "red red"), ("green", "green")):
-        door.add("c", text=text, id=name, metadata={"year": 1999})
-    door.wait("c", timeout=20)
-    return door
+def name(parts: Parts) -> str:
+    """Of a collection with two things in it."""
+    quiver, made = Quiver(parts, tenant=ANN, owner=ANN), next(_names)
+    quiver.create(made)
+    for said, text in (("red", "red red"), ("green", "green")):
+        quiver.add(made, text=text, id=said, metadata={"year": 1999})
+    return made
 
 
-def test_a_collection_is_reindexed_and_back_again(filled: Door) -> None:
-    planned = filled.reindex_plan("c", profile="turned")
+def test_a_collection_is_reindexed_and_back_again(door: Door, name: str) -> None:
+    planned = door.reindex_plan(name, profile="turned")
     assert (planned.profile, planned.copied, planned.embedded) == ("turned", ("words",), ("colour",))
     assert (planned.assets, planned.sample.assets, planned.nothing, planned.storage) == (2, 2, False, Storage())
     seen: list[Any] = []
-    built = filled.reindex("c", profile="turned", on_progress=seen.append)
+    built = door.reindex(name, profile="turned", on_progress=seen.append)
     assert built.coming is not None
     assert (built.coming.index.state, built.lacks, built.paused) == (IndexState.VERIFYING, 0, False)
     assert {check["name"] for check in built.checks} >= {"coverage", "sample", "recall"}
     assert (seen[-1].done, seen[-1].total, seen[-1].built) == (2, 2, True)
-    verdict = filled.reindex_verify("c", sample=2, queries=["red"], overlap=0.5)
+    verdict = door.reindex_verify(name, sample=2, queries=["red"], overlap=0.5)
     assert verdict.passed, verdict
-    assert [(one.index.profile, one.index.state) for one in filled.reindex_switch("c").kept] == [
+    queries = [{"id": "q1", "text": "red"}, {"id": "q2", "like": "green"}, {"id": "q3", "text": "blue"}]
+    judged = door.reindex_verify(name, sample=2, judged=queries, qrels={"q1": {"red": 1}, "q2": {"red": 1}}, budget=0.2)
+    assert judged.passed, judged
+    assert "nDCG@10 of 2 queries" in judged.checks[-1].message
+    assert [(one.index.profile, one.index.state) for one in door.reindex_switch(name).kept] == [
         ("toy", IndexState.SOAKING)
     ]
-    assert filled.status("c")[0].encoders == {"colour": "turned", "words": "toy"}
-    assert filled.search("c", "red").hits[0].external_id == "red"
-    back = filled.reindex_rollback("c", reason="it was worse")
+    assert door.status(name)[0].encoders == {"colour": "turned", "words": "toy"}
+    assert door.search(name, "red").hits[0].external_id == "red"
+    back = door.reindex_rollback(name, reason="it was worse")
     assert (back.serving.index.profile, back.serving.note) == ("toy", "rolled back: it was worse")
-    assert len(filled.reindex_retire("c")) == 1
-    assert filled.reindex_status("c").kept == ()
+    assert len(door.reindex_retire(name)) == 1
+    assert door.reindex_status(name).kept == ()
 
 
-def test_fields_and_storage_are_changed_and_what_is_not_said_stays(filled: Door) -> None:
-    said = filled.reindex("c", fields=["year=integer"], storage={"quantization": "scalar", "m": 8}, switch=True)
+def test_fields_and_storage_are_changed_and_what_is_not_said_stays(door: Door, name: str) -> None:
+    said = door.reindex(name, fields=["year=integer"], storage={"quantization": "scalar", "m": 8}, switch=True)
     assert said.serving.index.storage == Storage.from_dict({"quantization": "scalar", "m": 8})
-    assert len(filled.search("c", "red", where="year = 1999").hits) == 2
-    filled.reindex_retire("c")
-    assert filled.reindex_plan("c", drop_fields=["year"]).fields_dropped == ("year",)
-    spaces = filled.reindex("c", spaces=["colour"], drop_fields=["year"], switch=True).serving.index.spaces
+    assert len(door.search(name, "red", where="year = 1999").hits) == 2
+    door.reindex_retire(name)
+    assert door.reindex_plan(name, drop_fields=["year"]).fields_dropped == ("year",)
+    spaces = door.reindex(name, spaces=["colour"], drop_fields=["year"], switch=True).serving.index.spaces
     assert [space.name for space in spaces] == ["colour"]
 
 
-def test_a_build_is_paused_resumed_and_given_up(filled: Door) -> None:
-    began = filled.reindex_start("c", profile="turned", rate=0.001)
+def test_a_build_is_paused_resumed_and_given_up(door: Door, name: str) -> None:
+    began = door.reindex_start(name, profile="turned", rate=0.001)
     assert began.coming is not None
     assert began.coming.plan["rate"] == 0.001
-    paused = filled.reindex_pause("c", reason="lunch")
+    paused = door.reindex_pause(name, reason="lunch")
     assert paused.coming is not None
     assert (paused.paused, paused.coming.plan["why_paused"]) == (True, "lunch")
-    assert filled.reindex_resume("c", rate=0).paused is False
-    done = filled.reindex_run("c")
+    assert door.reindex_resume(name, rate=0).paused is False
+    done = door.reindex_run(name)
     assert done.coming is not None
     assert done.coming.index.state is IndexState.VERIFYING
-    assert filled.reindex_abort("c", reason="enough").kept[-1].note == "aborted: enough"
+    assert door.reindex_abort(name, reason="enough").kept[-1].note == "aborted: enough"
     with pytest.raises(Conflict, match="start it first"):
-        filled.reindex_run("c")
+        door.reindex_run(name)
 
 
-def test_the_same_faults_come_from_both(filled: Door) -> None:
+def test_the_same_faults_come_from_both(door: Door, name: str) -> None:
     wishes: list[dict[str, Any]] = [
         {"storage": {"codes": 8}},
         {"storage": {"m": 3}},
@@ -108,23 +121,26 @@ def test_the_same_faults_come_from_both(filled: Door) -> None:
     ]
     for wish in wishes:
         with pytest.raises(BadQuery):
-            filled.reindex_plan("c", **wish)
+            door.reindex_plan(name, **wish)
         with pytest.raises(BadQuery):
-            filled.reindex_start("c", **wish)
+            door.reindex_start(name, **wish)
+    for more in ({"judged": [{"id": "q", "text": "a"}]}, {"judged": [{"id": "q q"}], "qrels": {"q": {"red": 1}}}):
+        with pytest.raises(BadQuery):
+            door.reindex_verify(name, **more)
     with pytest.raises(BadField, match="year: not declared"):
-        filled.reindex_plan("c", drop_fields=["year"])
+        door.reindex_plan(name, drop_fields=["year"])
     with pytest.raises(TypeError):
-        filled.reindex_plan("c", fast=True)
+        door.reindex_plan(name, fast=True)
     with pytest.raises(Conflict, match="nothing would change"):
-        filled.reindex_start("c")
-    steps: list[Callable[[str], Any]] = [filled.reindex_verify, filled.reindex_switch, filled.reindex_pause]
-    for step in (*steps, filled.reindex_resume, filled.reindex_abort):
+        door.reindex_start(name)
+    steps: list[Callable[[str], Any]] = [door.reindex_verify, door.reindex_switch, door.reindex_pause]
+    for step in (*steps, door.reindex_resume, door.reindex_abort):
         with pytest.raises(Conflict, match="start it first"):
-            step("c")
+            step(name)
     with pytest.raises(Conflict, match="none soaks"):
-        filled.reindex_rollback("c")
+        door.reindex_rollback(name)
     with pytest.raises(NoSuchCollection):
-        filled.reindex_status("nowhere")
+        door.reindex_status("nowhere")
 
 
 def test_what_is_there_for_all_is_its_operator_s(door: Door, parts: Parts) -> None:

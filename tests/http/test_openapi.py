@@ -25,7 +25,7 @@ ALWAYS: Any = CHECKS.get_by_names(
     ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 )
 # Numbers and moments deep inside these bodies are also read where they are said as texts or truth values.
-LAX = ("/recommend", "/recommend/batch", "/search", "/search/batch", "/erasures/verify", "/calibrate")
+LAX = ("/recommend", "/recommend/batch", "/search", "/search/batch", "/calibrate", "/verify")
 REJECTED: Any = CHECKS.get_by_names(["negative_data_rejection"])
 
 
