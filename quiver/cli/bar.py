@@ -13,6 +13,7 @@ from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextCo
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from quiver.cli.gauge import Count
 from quiver.cli.render import err
 from quiver.reports import Progress
 
@@ -29,14 +30,6 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.1f}/s")
 
 
-class _Count(ProgressColumn):
-    """Items done, and of how many where that is known."""
-
-    def render(self, task: Task) -> Text:
-        total = "?" if task.total is None else f"{task.total:,.0f}"
-        return Text(f"{task.completed:,.0f}/{total}")
-
-
 @contextmanager
 def bar() -> Iterator[Tell]:
     """A bar on standard error while the block runs."""
@@ -44,7 +37,7 @@ def bar() -> Iterator[Tell]:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        _Count(),
+        Count(),
         _Rate(),
         TextColumn("{task.fields[failed]} failed"),
         TimeRemainingColumn(),

@@ -11,9 +11,7 @@ from core.errors import BadQuery
 from core.records import Outcome
 from quiver.cli.app import CollectionOption, Data, Json, app, opened
 from quiver.cli.gauge import gauge
-from quiver.cli.render import out, print_json, table
-
-SHOWN = 20  # problems listed in a terminal; --json has them all
+from quiver.cli.render import first, out, print_json
 
 
 @app.command()
@@ -116,9 +114,7 @@ def import_(
             out.print(f"no vectors came for {', '.join(done.lacking)}", style="yellow", highlight=False, markup=False)
         if done.refused:
             out.print(f"refused: {len(done.refused):,}", style="red", highlight=False)
-            table(["why", "what to do"], [[p.kind, p.message] for p in done.refused[:SHOWN]])
-            if len(done.refused) > SHOWN:
-                out.print(f"and {len(done.refused) - SHOWN} more: use --json", style="dim")
+            first(["why", "what to do"], [[p.kind, p.message] for p in done.refused])
     if not done.ok:
         raise typer.Exit(1)
 

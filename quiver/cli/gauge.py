@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from quiver.cli.render import err
 
 Tell = Callable[[str, int, int | None], None]  # what is done, how many are done, of how many if that is known
+
+
+class Count(ProgressColumn):
+    """Items done, and of how many where that is known."""
+
+    def render(self, task: Task) -> Text:
+        """As text."""
+        total = "?" if task.total is None else f"{task.total:,.0f}"
+        return Text(f"{task.completed:,.0f}/{total}")
 
 
 @contextmanager
@@ -18,16 +28,11 @@ def gauge(*, quiet: bool) -> Iterator[Tell]:
     if quiet or not err.is_terminal:
         yield lambda _what, _done, _total: None
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.fields[of]}"),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), Count(), TimeRemainingColumn())
     with Progress(*columns, console=err) as shown:
-        task = shown.add_task("", total=None, of="?")
+        task = shown.add_task("", total=None)
 
         def tell(what: str, done: int, total: int | None) -> None:
-            shown.update(task, description=what, completed=done, total=total, of="?" if total is None else f"{total:,}")
+            shown.update(task, description=what, completed=done, total=total)
 
         yield tell

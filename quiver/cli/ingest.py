@@ -15,10 +15,8 @@ import typer
 from core.errors import BadQuery, Fault
 from quiver.cli.app import CollectionOption, Data, Json, app, opened
 from quiver.cli.bar import bar, lines
-from quiver.cli.render import err, out, print_json, shown, table
+from quiver.cli.render import SHOWN, err, first, out, print_json, shown
 from quiver.reports import IngestReport, Progress
-
-SHOWN = 20  # problems listed in a terminal; --json has them all
 
 
 class Show(StrEnum):
@@ -188,6 +186,4 @@ def show_report(report: IngestReport, collection: str) -> None:
     if problems:
         counted = ", ".join(f"{count} {kind}" for kind, count in sorted(report.failed.items()))
         out.print(f"failed: {counted}", style="red", highlight=False, markup=False)
-        table(["why", "what to do"], problems[:SHOWN])
-        if len(problems) > SHOWN:
-            out.print(f"and {len(problems) - SHOWN} more: use --json", style="dim")
+        first(["why", "what to do"], problems)

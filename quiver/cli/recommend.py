@@ -12,11 +12,9 @@ from core.errors import BadQuery
 from quiver.asking import json_of
 from quiver.cli.app import CollectionOption, Data, Json, app, opened
 from quiver.cli.feeds import feeds_bar
-from quiver.cli.render import out, print_json, table
+from quiver.cli.render import first, out, print_json, table
 from retrieval.recommendation import Recommendation
 from workers.recommending import Feeds
-
-SHOWN = 20  # bad lines listed in a terminal; --json has them all
 
 
 @app.command()
@@ -105,9 +103,7 @@ def _told(done: Feeds, to: Path, *, json: bool) -> None:
         said += f", {done.resumed:,} of them done before"
     out.print(said, markup=False, highlight=False, soft_wrap=True)
     if done.bad:
-        table(["line", "why", "what to do"], [[one.line, one.kind, one.message] for one in done.bad[:SHOWN]])
-        if len(done.bad) > SHOWN:
-            out.print(f"and {len(done.bad) - SHOWN} more: use --json", style="dim")
+        first(["line", "why", "what to do"], [[one.line, one.kind, one.message] for one in done.bad])
 
 
 def _quota(said: list[str]) -> dict[str, int]:

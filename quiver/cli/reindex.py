@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from quiver.cli.app import Data, Json, app, opened
-from quiver.cli.gauge import gauge
+from quiver.cli.gauge import Tell, gauge
 from quiver.cli.render import out, print_json, shown, table
+from quiver.cli.wish import wishing
 from workers.rebuilding import Progress
 from workers.reindex import Plan, Standing
 from workers.verify import BUDGET
@@ -21,62 +23,17 @@ reindex = typer.Typer(
 app.add_typer(reindex, name="reindex")
 
 Name = Annotated[str, typer.Argument(help="Name of the collection.")]
-Profile = Annotated[
-    str | None, typer.Option("--profile", help="Whose encoders: see `quiver models`.", show_default=False)
-]
-Spaces = Annotated[
-    list[str] | None, typer.Option("--space", help="Only this space of the profile; may be given again.")
-]
-Field = Annotated[list[str] | None, typer.Option("--field", "-f", help="name=type, to be declared or changed.")]
-Drop = Annotated[list[str] | None, typer.Option("--drop-field", help="A field that is declared no more.")]
-Quantization = Annotated[
-    str | None, typer.Option("--quantization", help="none|scalar|turbo|binary", show_default=False)
-]
-M = Annotated[int | None, typer.Option("--m", help="Neighbours of a point in the graph.", show_default=False)]
-Ef = Annotated[int | None, typer.Option("--ef-construct", help="Candidates for them.", show_default=False)]
-Disk = Annotated[
-    bool | None, typer.Option("--on-disk/--in-memory", help="Where full vectors are kept.", show_default=False)
-]
 Rate = Annotated[float, typer.Option(help="Assets a second at most; 0: as fast as it can.", min=0)]
 Reason = Annotated[str | None, typer.Option("--force", help="Do it although something would be lost, and why.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
 
 
-def _wish(
-    profile: str | None,
-    spaces: list[str] | None,
-    fields: list[str] | None,
-    dropped: list[str] | None,
-    storage: dict[str, Any],
-) -> dict[str, Any]:
-    said = {name: value for name, value in storage.items() if value is not None}
-    return {
-        "profile": profile,
-        "spaces": spaces or None,
-        "fields": fields,
-        "drop_fields": dropped or (),
-        "storage": said or None,
-    }
-
-
 @reindex.command()
-def plan(
-    collection: Name,
-    profile: Profile = None,
-    space: Spaces = None,
-    field: Field = None,
-    drop_field: Drop = None,
-    quantization: Quantization = None,
-    m: M = None,
-    ef_construct: Ef = None,
-    on_disk: Disk = None,
-    data: Data = None,
-    json: Json = False,
-) -> None:
+@wishing
+def plan(collection: Name, wish: dict[str, Any], data: Data = None, json: Json = False) -> None:
     """Say what it would take, measured on a few assets. Nothing is written."""
-    storage = {"quantization": quantization, "m": m, "ef_construct": ef_construct, "on_disk": on_disk}
     with opened(data) as quiver:
-        said = quiver.reindex_plan(collection, **_wish(profile, space, field, drop_field, storage))
+        said = quiver.reindex_plan(collection, **wish)
     if json:
         print_json(said)
     else:
@@ -84,16 +41,10 @@ def plan(
 
 
 @reindex.command()
+@wishing
 def start(
     collection: Name,
-    profile: Profile = None,
-    space: Spaces = None,
-    field: Field = None,
-    drop_field: Drop = None,
-    quantization: Quantization = None,
-    m: M = None,
-    ef_construct: Ef = None,
-    on_disk: Disk = None,
+    wish: dict[str, Any],
     rate: Rate = 0.0,
     anew: Annotated[bool, typer.Option("--anew", help="Also when nothing would change.")] = False,
     switch: Annotated[bool, typer.Option("--switch", help="Have it serve when it is built and verified.")] = False,
@@ -102,17 +53,13 @@ def start(
     json: Json = False,
 ) -> None:
     """Build another index beside the one that serves, and verify it. Stopped anywhere, it goes on when run again."""
-    storage = {"quantization": quantization, "m": m, "ef_construct": ef_construct, "on_disk": on_disk}
-    wish = _wish(profile, space, field, drop_field, storage)
     with opened(data) as quiver, gauge(quiet=json) as tell:
         if background:
             said = quiver.reindex_start(collection, rate=rate, anew=anew, **wish)
         else:
-
-            def told(now: Progress) -> None:
-                tell(f"{now.state}, {now.rate:.1f}/s, {now.failed} failed", now.done, now.total)
-
-            said = quiver.reindex(collection, rate=rate, anew=anew, switch=switch, on_progress=told, **wish)
+            said = quiver.reindex(
+                collection, rate=rate, anew=anew, switch=switch, on_progress=partial(_tell, tell), **wish
+            )
     _end(said, json=json)
 
 
@@ -218,12 +165,12 @@ def resume(
     with opened(data) as quiver, gauge(quiet=json) as tell:
         said = quiver.reindex_resume(collection, rate=rate)
         if not background:
-
-            def told(now: Progress) -> None:
-                tell(f"{now.state}, {now.rate:.1f}/s, {now.failed} failed", now.done, now.total)
-
-            said = quiver.reindex_run(collection, on_progress=told)
+            said = quiver.reindex_run(collection, on_progress=partial(_tell, tell))
     _end(said, json=json)
+
+
+def _tell(tell: Tell, now: Progress) -> None:
+    tell(f"{now.state}, {now.rate:.1f}/s, {now.failed} failed", now.done, now.total)
 
 
 def _end(said: Standing, *, json: bool) -> None:

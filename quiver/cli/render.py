@@ -20,6 +20,7 @@ from quiver.sheet import moment
 from retrieval.request import Answer, Hit
 
 WHOLE = ("id", "job")  # columns that are copied from, and so never broken
+SHOWN = 20  # lines of what may be long
 out = Console()
 err = Console(stderr=True)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
@@ -59,6 +60,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     for row in rows:
         made.add_row(*(shown(cell) for cell in row))
     out.print(made)
+
+
+def first(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table of as many as fit a terminal, and how many more there are: --json has them all."""
+    table(columns, rows[:SHOWN])
+    if len(rows) > SHOWN:
+        out.print(f"and {len(rows) - SHOWN} more: use --json", style="dim")
 
 
 def shown(cell: object) -> Text:
