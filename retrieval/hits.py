@@ -13,7 +13,7 @@ from core.spaces import EmbeddingSpace
 from core.types import Digest, Modality, Reading
 from retrieval.asked import asset_of
 from retrieval.calibration import Curves
-from retrieval.fusion import dbsf, rrf, weighted
+from retrieval.fusion import dbsf, rrf
 from retrieval.lists import Ranked
 from retrieval.request import Fusion, Hit, Match, SearchRequest
 
@@ -37,9 +37,10 @@ def fused(request: SearchRequest, lists: Sequence[Ranked], curves: Curves, most:
     if request.min_score is not None:
         _must_be_known(unknown, known)
     weights = {one.name: request.weights.get(one.space.name, 1.0) for one in lists}
-    fusion = request.fusion or _best(lists, calibrated=not unknown)
-    order = _ordered(fusion, lists, scored, weights, calibrated=not unknown)
     relevance = relevances(known, weights)
+    # Measured: docs/decisions/0023-relevance-from-e-values.md.
+    fusion = request.fusion or (Fusion.RRF if unknown else Fusion.WEIGHTED)
+    order = _ordered(fusion, lists, scored, weights, None if unknown else relevance)
     shown = dict.fromkeys([asset for asset, _ in order[:most]])  # what is not shown need not be told of
     matches: dict[str, list[Match]] = {asset: [] for asset in shown}
     points: dict[str, Found] = {}
@@ -53,31 +54,25 @@ def fused(request: SearchRequest, lists: Sequence[Ranked], curves: Curves, most:
     return [_hit(points[asset], score, matches[asset], relevance.get(asset)) for asset, score in order[:most]]
 
 
-def _best(lists: Sequence[Ranked], *, calibrated: bool) -> Fusion:
-    """Ranks say more of the spaces of one modality, but nothing of which modality is the better answer: there
-    probabilities do, where they are known. Measured: docs/decisions/0023-relevance-from-e-values.md."""
-    several = len({one.content for one in lists if one.points}) > 1
-    return Fusion.WEIGHTED if several and calibrated else Fusion.RRF
-
-
 def _ordered(
     fusion: Fusion,
     lists: Sequence[Ranked],
     scored: Mapping[str, Sequence[tuple[str, float]]],
     weights: Mapping[str, float],
-    *,
-    calibrated: bool,
+    relevance: Mapping[str, float] | None,
 ) -> list[tuple[str, float]]:
+    """`relevance` of all assets, or None: then scores are not on one scale."""
+    by_rank = rrf({name: [asset for asset, _ in held] for name, held in scored.items()}, weights)
     if fusion is Fusion.RRF:
-        return rrf({name: [asset for asset, _ in held] for name, held in scored.items()}, weights)
+        return by_rank
+    if fusion is Fusion.WEIGHTED and relevance is not None:  # curves have level parts: there ranks decide
+        return sorted(((asset, relevance.get(asset, 0.0)) for asset, _ in by_rank), key=lambda item: -item[1])
     contents: dict[str, set[Modality]] = {}
     for one in lists:
         for asset, _ in scored[one.name]:
             contents.setdefault(asset, set()).add(one.content)
     could = {asset: {one.name for one in lists if one.content in held} for asset, held in contents.items()}
-    if fusion is Fusion.WEIGHTED and calibrated:
-        return weighted(scored, weights, could)
-    return dbsf(scored, weights, could)  # scores that no curve is known of are not on one scale
+    return dbsf(scored, weights, could)
 
 
 def relevances(
