@@ -20,7 +20,7 @@ class Role(StrEnum):
     WRITER = "writer"  # add, replace, remove; make collections
     MODERATOR = "moderator"  # look up what is known to be bad, and decide
     ADMIN = "admin"  # everything of its tenant: failures, reconciliation, keys
-    OPERATOR = "operator"  # the figures of the whole installation; with ADMIN, imports and what concerns all tenants
+    OPERATOR = "operator"  # the figures of the whole installation; with ADMIN, what concerns all in shared collections
 
 
 INCLUDES: dict[Role, frozenset[Role]] = {

@@ -238,6 +238,10 @@ class Catalogue(Desk, Erasures, Indexes, Leases, Protocol):
         """Whether any asset, removed ones included, or a job has these bytes."""
         ...
 
+    def holds(self, tenant: Tenant, digest: Digest) -> bool:
+        """Whether an asset of this tenant has these bytes; a removed one has none."""
+        ...
+
     def standings(self, index: Index, ids: Sequence[AssetId]) -> list[Standing]:
         """Those of these assets that have a row, removed ones included."""
         ...

@@ -77,7 +77,8 @@ class Archive(Upkeep):
         `blobs`: what `export` wrote besides. Of `qdrant://HOST:PORT/COLLECTION` say in `vectors` which of its vectors
         is of which space, as `{"clip": "image"}`, by which you declare that the space's model made them; `columns` as
         for `ingest` (text, id); `modality` when its points are not of texts; `profile` of a collection that is made.
-        Assets without bytes are found, but cannot be shown or embedded by another model.
+        Assets without bytes are found, but cannot be shown or embedded by another model. Those of a tenant have the
+        bytes that come along, or that others of its assets have; the operator's whatever is here.
 
         What is wrong with a row is in the report's `refused`. Raises ModelMismatch, BadQuery, NoSuchPath,
         NoSuchCollection, BadManifest when the file is no export, CorruptMedia where it is damaged: what came before is
@@ -111,6 +112,7 @@ class Archive(Upkeep):
                 spaces,
                 done=done,
                 bytes_from=carried,
+                trusted=self._operates,
                 on_progress=on_progress,
             )
 

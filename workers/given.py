@@ -6,8 +6,8 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -65,10 +65,13 @@ def given(
     limits: Limits,
     blobs: Blobs,
     carried: Carried | None,
+    has: Callable[[Digest], bool] = lambda _: True,
 ) -> Given:
     """What these rows, all of one asset, say. Its bytes are stored where they come along.
 
-    Raises BadManifest, BadMetadata, TooLarge, CorruptMedia when the bytes are others, BlobsDown.
+    `has`: whether whoever gives them may have the bytes of that digest, should they be here already: otherwise the
+    asset has none, and another digest. Raises BadManifest, BadMetadata, TooLarge, CorruptMedia when the bytes are
+    others, BlobsDown.
     """
     limits.check("segments", len(rows))
     parts = [_part(row, spaces) for row in rows]
@@ -87,7 +90,8 @@ def given(
         size=_count("size", said["size"]),
         metadata=kept,
     )
-    _keep(rows[0], draft, blobs, carried)
+    if not _keep(rows[0], draft, blobs, carried, has=has(draft.digest)):
+        draft = replace(draft, digest=_bare(draft.digest))
     return Given(draft=draft, segments=parts)
 
 
@@ -95,13 +99,18 @@ def _of_asset(said: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(said[name] for name in ("external_id", "modality", "media_type", "digest", "size", "metadata"))
 
 
-def _keep(row: Row, draft: Draft, blobs: Blobs, carried: Carried | None) -> None:
-    """Store the bytes, unless they are there or were not given."""
-    if blobs.has(draft.digest):
-        return
+def _bare(digest: Digest) -> Digest:
+    """Of something that is said to have these bytes, and may not: those of no file."""
+    return Digest(hashlib.sha256(f"said to be {digest}".encode()).hexdigest())
+
+
+def _keep(row: Row, draft: Draft, blobs: Blobs, carried: Carried | None, *, has: bool) -> bool:
+    """Store the bytes, unless they are there or were not given; whether the asset may have them."""
+    if has and blobs.has(draft.digest):
+        return True
     source = io.BytesIO(row.data) if row.data is not None else carried.open(draft.digest) if carried else None
     if source is None:
-        return
+        return has
     with source:
         hashed, size = hashlib.sha256(), 0
         while chunk := source.read(1 << 20):
@@ -113,6 +122,7 @@ def _keep(row: Row, draft: Draft, blobs: Blobs, carried: Carried | None) -> None
             raise BadManifest(f"its bytes are {size:,}, not {draft.size:,}: export it again")
         source.seek(0)
         blobs.put(source)
+    return True
 
 
 def _part(row: Row, spaces: Mapping[str, EmbeddingSpace]) -> Part:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic, sleep
 
 from core.errors import BadManifest, CatalogueDown, Conflict, Refused
@@ -16,7 +17,7 @@ from core.points import Column, Points
 from core.records import Claim, Collection, Draft, Index, Outcome
 from core.runtime.wiring import Parts
 from core.spaces import EmbeddingSpace, batched
-from core.types import Asset, AssetId, Tenant
+from core.types import Asset, AssetId, Digest, Tenant
 from ingest.sources.seen import Seen
 from workers.carried import Carried
 from workers.decoding import limits_of
@@ -61,16 +62,20 @@ def take_in(
     done: Imported,
     bytes_from: Carried | None = None,
     bare: bool = True,
+    trusted: bool = True,
     on_progress: Tell | None = None,
 ) -> Imported:
     """Register each asset of the rows and write its points into the serving index. Rows of one asset lie together.
 
     `spaces`: of the index, by the name that the vectors have in the rows. `bare`: whether an asset may have none, as a
-    text without a word that a sparse space knows. Whatever is wrong with a row refuses its
-    asset by name; the others land. Raises what the ports raise, and what `rows` does; what came before is kept.
+    text without a word that a sparse space knows. `trusted`: whether a row may have whatever bytes are here of the
+    digest that it names; else those alone that come along, or that the tenant has already: bytes are kept once for all
+    tenants. Whatever is wrong with a row refuses its asset by name; the others land. Raises what the ports raise, and
+    what `rows` does; what came before is kept.
     """
     index = parts.catalogue.serving(collection.name)
     parts.store.create(index)
+    has: Callable[[Digest], bool] = (lambda _: True) if trusted else partial(parts.catalogue.holds, tenant)
     limits = limits_of(parts)
     batch: list[Given] = []
     held = 0
@@ -79,7 +84,7 @@ def take_in(
             done.rows += len(several)
             try:
                 _check(seen, several, bare=bare)
-                one = given(several, index, spaces, limits=limits, blobs=parts.blobs, carried=bytes_from)
+                one = given(several, index, spaces, limits=limits, blobs=parts.blobs, carried=bytes_from, has=has)
             except Refused as fault:
                 done.refused.append(Problem(several[0].name, fault.kind, f"{several[0].name}: {fault}"))
             else:

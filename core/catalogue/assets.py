@@ -224,6 +224,12 @@ def uses(conn: Connection, digest: Digest) -> bool:
     return not unused(conn, {digest})
 
 
+def holds(conn: Connection, tenant: Tenant, digest: Digest) -> bool:
+    """Port: `Catalogue.holds`."""
+    its = select(assets.c.id).where(assets.c.digest == digest, assets.c.tenant == tenant, assets.c.removed_at.is_(None))
+    return conn.execute(its.limit(1)).first() is not None
+
+
 def unused(conn: Connection, digests: Collection[str]) -> list[Digest]:
     """Those that no asset has, removed ones included, and no job."""
     used: set[str] = set()

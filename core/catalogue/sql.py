@@ -242,6 +242,11 @@ class SqlCatalogue(SqlDesk, SqlErasures, SqlIndexes):
         with reading(self.engine) as conn:
             return assets.uses(conn, digest)
 
+    def holds(self, tenant: Tenant, digest: Digest) -> bool:
+        """Port."""
+        with reading(self.engine) as conn:
+            return assets.holds(conn, tenant, digest)
+
     def standings(self, index: Index, ids: Sequence[AssetId]) -> list[Standing]:
         """Port."""
         with reading(self.engine) as conn:

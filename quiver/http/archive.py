@@ -1,8 +1,4 @@
-"""Collections as tables: taken out by a tenant's administrator, and in by the operator.
-
-A row names its bytes by their digest, and bytes are kept once for all tenants: whoever may import any row could look at
-the bytes of any digest. So an import takes a key of the operator's.
-"""
+"""Collections as tables, taken out and in by administrators of a tenant."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from pydantic import BaseModel, Field
 from core.errors import Conflict, ModelMismatch, NoSuchCollection, Overloaded
 from core.records import Outcome
 from ingest.sources.manifest import MEDIA_TYPES
-from quiver.http.access import Admin, Caller, Operator, able
+from quiver.http.access import Admin, Caller, able
 from quiver.http.bodies import table
 from quiver.http.schemas import MOST_CHARS, In, Label
 from quiver.http.views import RefusedOut
@@ -130,7 +126,7 @@ def _sent(file: BinaryIO) -> Iterator[bytes]:
         }
     },
 )
-def import_(collection: Label, caller: Operator, sent: Annotated[BinaryIO, Depends(table)]) -> ImportedOut:
+def import_(collection: Label, caller: Admin, sent: Annotated[BinaryIO, Depends(table)]) -> ImportedOut:
     """Take in what an export gave, with its vectors: nothing is embedded. Makes the collection if there is none. Twice
     is once, and what a broken connection left undone is done when it is sent again."""
     with _place(), able():

@@ -64,7 +64,7 @@ class Archive(Asking):
         source_key: str | None = None,  # noqa: ARG002  # of a Qdrant server, which is refused by its address
         on_progress: Callable[[Imported], None] | None = None,
     ) -> Imported:
-        """As `Quiver.import_` of an export, with a key of the roles admin and operator, and without `blobs`. Raises
+        """As `Quiver.import_` of an export, with an administrator's key and without `blobs`. Raises
         Conflict where that raises ModelMismatch. `on_progress` is told of the end alone."""
         _no_bytes(blobs)
         if isinstance(source, str) and foreign.is_foreign(source):

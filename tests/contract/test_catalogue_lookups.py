@@ -29,6 +29,15 @@ def test_an_external_id_that_is_spelt_like_an_id_is_found_when_no_asset_has_that
     assert other != asset
 
 
+def test_a_tenant_holds_the_bytes_of_what_it_has_and_no_others(catalogue: SqlCatalogue) -> None:
+    [mine] = add(catalogue, draft("mine"))
+    digest = draft("mine").digest
+    assert catalogue.holds(ME, digest)
+    assert not catalogue.holds(OTHER, digest)
+    catalogue.remove(ME, "c", [mine])
+    assert not catalogue.holds(ME, digest)
+
+
 def test_the_newest_come_first_in_pages_without_gap_or_double(catalogue: SqlCatalogue) -> None:
     for batch in range(3):  # those of one batch share their moment
         add(catalogue, *(draft(f"{batch}{at}") for at in range(3)))
