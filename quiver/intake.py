@@ -169,7 +169,7 @@ class Taking(Keeping):
             self._woken()
         else:
             parts.store.create(parts.catalogue.serving(made.name))
-            with Lanes(parts, on_progress=on_indexed) as lanes:
+            with Lanes(parts, collection=made.name, on_progress=on_indexed) as lanes:
                 register(lanes.submit)
                 if everything:
                     lanes.drain()
@@ -216,7 +216,7 @@ class Taking(Keeping):
         elif self._woken is not None:
             self._woken()
         else:
-            with Lanes(self._parts) as lanes:
+            with Lanes(self._parts, collection=made.name) as lanes:
                 run_jobs(self._parts, lanes.submit)
                 lanes.drain()
         return self.job(job.id)

@@ -37,7 +37,7 @@ class Upkeep(Base):
         """Try failed assets again: those named, or all of a class and age; how many. Indexes them unless workers do."""
         kept = self._collection(collection)
         struck = self._parts.catalogue.forgive(self._tenant, kept.name, self._chosen(kept, keys, kind, older_than))
-        self._attend()
+        self._attend(kept.name)
         return struck
 
     def discard(
@@ -71,12 +71,17 @@ class Upkeep(Base):
         whose = None if self._owner is None else self._tenant
         drift = reconcile(self._parts, kept.name, repair=repair, tenant=whose, on_progress=on_progress)
         if repair:
-            self._attend()
+            self._attend(kept.name)
         return drift
 
     def sweep(self) -> Tally:
-        """Take in and index, here and now, what a crash, an outage or a lost message left behind."""
-        with Lanes(self._parts) as lanes:
+        """Take in and index, here and now, what a crash, an outage or a lost message left behind.
+
+        A collection whose model is wrong is logged and left as it is."""
+        return self._sweep(None)
+
+    def _sweep(self, collection: str | None) -> Tally:
+        with Lanes(self._parts, collection=collection) as lanes:
             run_jobs(self._parts, lanes.submit)
             lanes.drain()
         return lanes.tally
@@ -90,11 +95,12 @@ class Upkeep(Base):
         else:
             self._attend()
 
-    def _attend(self) -> None:
+    def _attend(self, collection: str | None = None) -> None:
+        """`collection`: whose model, when it is wrong, is raised."""
         if self._woken is not None:
             self._woken()
         elif self._parts.settings.broker_url is None:
-            self.sweep()
+            self._sweep(collection)
 
     def migrate(self) -> None:
         """Bring the catalogue's tables to the newest migration. Opening does it too."""

@@ -14,6 +14,7 @@ from core.runtime.settings import lane_count
 from core.runtime.wiring import Parts
 from core.types import AssetId
 from workers.indexing import index_batch
+from workers.stalls import MODEL, Stalls
 from workers.tally import Tally
 from workers.upkeep import sweep
 
@@ -21,15 +22,28 @@ AHEAD = 2  # batches waiting a lane: enough never to starve, few enough to stop 
 
 
 class Lanes:
-    """Indexes what is submitted. Leaving the block waits for all of it, unless it is left by an exception."""
+    """Indexes what is submitted. Leaving the block waits for all of it, unless it is left by an exception.
 
-    def __init__(self, parts: Parts, *, on_progress: Callable[[Tally], None] | None = None) -> None:
+    A model that is wrong is raised only where it is that of `collection`, the one this is all about; the others are
+    left out, and kept in `stalls`.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        collection: str | None = None,
+        on_progress: Callable[[Tally], None] | None = None,
+        stalls: Stalls | None = None,
+    ) -> None:
         self._parts = parts
         self._count = lane_count(parts.settings)
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="lane")
         self._waiting: set[Future[None]] = set()
         self._lock = threading.Lock()
+        self._collection = collection
         self._on_progress = on_progress
+        self._stalls = stalls or Stalls()
         self.tally = Tally()
 
     def __enter__(self) -> Lanes:
@@ -45,12 +59,17 @@ class Lanes:
     def submit(self, collection: str, ids: Sequence[AssetId]) -> None:
         """Queue a batch; waits while enough are queued. Raises what an earlier batch raised."""
         self._settle(self._count * (1 + AHEAD) - 1)
-        self._waiting.add(self._pool.submit(self._run, collection, list(ids)))
+        if collection not in self._stalls.now():
+            self._waiting.add(self._pool.submit(self._run, collection, list(ids)))
+
+    def sweep(self) -> int:
+        """Queue what is outstanding; how many assets."""
+        return sweep(self._parts, self.submit, without=self._stalls.now())
 
     def drain(self) -> None:
         """Index all that is outstanding, until nothing is left that can be done now."""
         self._settle(0)
-        while sweep(self._parts, self.submit):
+        while self.sweep():
             self._settle(0)
 
     def _settle(self, most: int) -> None:
@@ -60,7 +79,13 @@ class Lanes:
                 future.result()
 
     def _run(self, collection: str, ids: Sequence[AssetId]) -> None:
-        done = index_batch(self._parts, collection, ids)
+        try:
+            done = index_batch(self._parts, collection, ids)
+        except MODEL as fault:
+            if collection == self._collection:
+                raise
+            self._stalls.note(collection, fault)
+            return
         with self._lock:
             self.tally += done
             if self._on_progress is not None:

@@ -15,8 +15,8 @@ from workers.lanes import Lanes
 from workers.patience import patiently, void
 from workers.rebuilding import being_built, build_a_while
 from workers.reconcile import reconcile
+from workers.stalls import Stalls
 from workers.tally import Tally
-from workers.upkeep import sweep
 
 log = logging.getLogger(__name__)
 PRUNE = 3600.0  # seconds between looks for jobs to be forgotten
@@ -30,10 +30,11 @@ def serve(
     next_reconcile = monotonic() + parts.settings.reconcile_seconds
     next_prune = monotonic()
     next_tend = monotonic() + TEND
+    stalls = Stalls()
 
     def drain() -> None:
-        with Lanes(parts, on_progress=on_progress) as lanes:
-            run_jobs(parts, lanes.submit, stopping, between=_now_and_then(lambda: sweep(parts, lanes.submit), every))
+        with Lanes(parts, on_progress=on_progress, stalls=stalls) as lanes:
+            run_jobs(parts, lanes.submit, stopping, between=_now_and_then(lanes.sweep, every))
             lanes.drain()
 
     while not stopping.wait(every):

@@ -24,6 +24,7 @@ from workers.patience import patiently, void
 from workers.rebuilding import being_built, build_a_while
 from workers.reconcile import reconcile
 from workers.removal import clear
+from workers.stalls import MODEL, Stalls
 from workers.upkeep import sweep
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ RECENT = timedelta(hours=1)  # a small message takes neighbours this young along
 QUIET = timedelta(seconds=30)  # a sweep leaves younger assets to their own message
 _stopping = Event()
 _opening = Lock()
+_stalls = Stalls()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery has no types
@@ -54,6 +56,8 @@ def _parts() -> Parts:
 @shared_task(name=INDEX)  # type: ignore[untyped-decorator]  # celery has no types
 def index(collection: str, ids: list[str]) -> None:
     """Index these assets. What cannot be done now is found by the next sweep: nothing is retried by message."""
+    if collection in _stalls.now():
+        return
     here = parts()
     wanted = [AssetId(UUID(said)) for said in ids]
 
@@ -62,7 +66,10 @@ def index(collection: str, ids: list[str]) -> None:
         others = here.catalogue.missing(collection, limit=most, within=RECENT) if len(wanted) < most else []
         index_batch(here, collection, list(dict.fromkeys([*wanted, *others]))[:most])
 
-    patiently(here, work, stopping=_stopping)
+    try:
+        patiently(here, work, stopping=_stopping)
+    except MODEL as fault:
+        _stalls.note(collection, fault)
 
 
 @shared_task(name=CLEAR)  # type: ignore[untyped-decorator]  # celery has no types
@@ -78,7 +85,9 @@ def sweep_now() -> None:
     app = make_app(here.settings)
     offer = _submit(app, "sweep")
     most = 10_000 if not waiting(app, "sweep") else 0
-    patiently(here, lambda: void(sweep(here, offer, limit=most, quiet=QUIET)), stopping=_stopping)
+    patiently(
+        here, lambda: void(sweep(here, offer, limit=most, quiet=QUIET, without=_stalls.now())), stopping=_stopping
+    )
     if here.catalogue.jobs_wait() and not waiting(app, "bulk"):
         enqueue_job(here)
     if not waiting(app, "reindex"):

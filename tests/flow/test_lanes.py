@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
-from core.errors import StoreDown
-from core.records import State
+from core.encoders.registry import Encoders
+from core.errors import ModelMismatch, StoreDown
+from core.records import Outcome, State
 from core.runtime.wiring import Parts
 from ingest.sources.manifest import Inline, Item
-from tests.doubles import Flaky
+from quiver import Quiver
+from tests.doubles import ColourEncoder, Flaky, toy
 from tests.flow.embedded import comparable, embedded, states, texts
 from tests.flow.promises import ME, check, upkeep
 from workers.collections import ensure
 from workers.intake import register
 from workers.lanes import Lanes
+from workers.service import serve
 
 
 def run_lanes(parts: Parts, given: Sequence[Item]) -> Lanes:
@@ -66,3 +71,64 @@ def test_leaving_lanes_by_an_exception_hands_back_what_was_not_begun(parts: Part
     upkeep(parts)
     check(parts)
     assert set(states(parts).values()) == {State.INDEXED}
+
+
+class Retrained(ColourEncoder):
+    """The colours of another model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.space = replace(self.space, revision="2")
+
+
+@pytest.fixture
+def stalled(parts: Parts) -> Parts:
+    """Of which collection `a` waits for a model that is another now."""
+    before = Parts(parts.settings, Encoders({"other": lambda _: [ColourEncoder()]}))
+    register(before, ME, ensure(before, "a", profile="other"), texts(100), lambda _collection, _ids: None)
+    parts.__dict__["encoders"] = Encoders({"toy": toy, "other": lambda _: [Retrained()]})
+    return parts
+
+
+def test_a_collection_of_a_wrong_model_waits_and_no_other_waits_with_it(
+    stalled: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run_lanes(stalled, texts(40)).tally.indexed == 40
+    check(stalled)
+    assert stalled.catalogue.counts(ME, "a")[State.PENDING] == 100
+    assert stalled.catalogue.holders() == []
+    [said] = [record.getMessage() for record in caplog.records if record.name == "workers.stalls"]
+    assert said.startswith("collection a: its assets wait until its model is put right: ModelMismatch: the index holds")
+
+
+def test_a_wrong_model_is_raised_to_whoever_ingests_into_its_collection(stalled: Parts) -> None:
+    quiver = Quiver(stalled)
+    with pytest.raises(ModelMismatch):
+        quiver.add("a", text="red")
+    with pytest.raises(ModelMismatch):
+        quiver.reconcile("a", repair=True)
+    assert stalled.catalogue.counts(ME, "a")[State.PENDING] == 101
+    assert quiver.add("c", text="red").outcome is Outcome.ADDED
+    assert quiver.sweep().indexed == 0
+
+
+class Rounds(Event):
+    """Is set after so many rounds of a worker."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._left = most
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._left -= 1
+        return self._left < 0 or super().wait(timeout)
+
+
+def test_an_embedded_worker_indexes_beside_a_collection_of_a_wrong_model_and_says_so_once(
+    stalled: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    register(stalled, ME, ensure(stalled, "c"), texts(20), lambda _collection, _ids: None)
+    serve(stalled, Rounds(3), every=0.01)
+    check(stalled)
+    assert stalled.catalogue.counts(ME, "a")[State.PENDING] == 100
+    assert len([record for record in caplog.records if record.name == "workers.stalls"]) == 1

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from core.encoders.registry import Encoders
 from core.records import State
 from core.runtime.wiring import Parts
 from core.types import AssetId, Tenant
 from ingest.sources.manifest import Inline
-from tests.doubles import toy_parts
+from tests.doubles import PitchEncoder, toy_parts
 from workers import tasks
 from workers.app import QUEUES, make_app
 from workers.collections import ensure
 from workers.intake import register
+from workers.stalls import Stalls
 
 ME = Tenant("default")
 
@@ -77,3 +79,17 @@ def test_however_many_messages_are_sent_there_is_one_application_and_its_pool_do
     before = held()
     assert before > 0
     assert [held() for _ in range(3)] == [before] * 3
+
+
+def test_a_message_of_a_wrong_model_is_told_of_once_and_its_assets_stay_pending(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tasks, "_stalls", Stalls())
+    ids = [str(asset_id) for asset_id in registered(parts, 4)]
+    monkeypatch.setitem(parts.__dict__, "encoders", Encoders({"toy": lambda _: [PitchEncoder()]}))
+    for _ in range(2):
+        tasks.index("c", ids)
+    assert parts.catalogue.counts(ME, "c")[State.PENDING] == 4
+    [said] = [record.getMessage() for record in caplog.records if record.name == "workers.stalls"]
+    assert said.startswith("collection c: ")
+    assert "ModelMismatch" in said
