@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,3 +96,34 @@ def albums(cache: Path = CACHE) -> Iterator[Photo]:
 def photos(cache: Path = CACHE) -> list[Photo]:
     """Both sets. Raises NoPackage."""
     return [*stamps(cache), *albums(cache)]
+
+
+def by_caption(held: Iterable[Photo], caption: Callable[[Photo], str]) -> dict[str, list[str]]:
+    """Caption to the photos that have it; those without one are left out."""
+    out: dict[str, list[str]] = defaultdict(list)
+    for photo in held:
+        if said := caption(photo):
+            out[said].append(photo.key)
+    return dict(out)
+
+
+def classmates(held: Sequence[Photo]) -> dict[str, list[str]]:
+    """Photo to the others of its class: of its folder, or of its folder and name; those without any are left out."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for photo in held:
+        groups[photo.folder if photo.key.startswith("tuxpaint") else f"{photo.folder}/{photo.english}"].append(
+            photo.key
+        )
+    return {key: [k for k in group if k != key] for group in groups.values() if len(group) > 1 for key in group}
+
+
+def lay_out(held: Sequence[Photo], folder: Path, *, captions: bool = False) -> Path:
+    """The folder, with the photos as files at their keys, without a suffix: Quiver goes by content, and ids are keys.
+    With `captions` a text beside each is its English one."""
+    for photo in held:
+        path = folder / photo.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photo.data)
+        if captions:
+            path.with_name(f"{path.name}.txt").write_text(photo.english, "utf-8")
+    return folder

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -19,12 +19,12 @@ from ir_measures import AP, RR, R, Success, iter_calc, nDCG
 
 from benchmarks.categories import Part, categories, tuning_keys
 from benchmarks.debian import NoPackage
-from benchmarks.photosets import Photo, photos
+from benchmarks.photosets import Photo, by_caption, classmates, lay_out, photos
 from benchmarks.relevance import Judged as Cases
-from benchmarks.relevance import captions_of, cut, cut_table, mix_table, mixes
+from benchmarks.relevance import alone, captions_of, cut, cut_table, mix_table, mixes
 from benchmarks.report import Row, interval, page
+from benchmarks.steps import steps
 from quiver import Quiver
-from retrieval.request import Answer
 
 PAGE = Path("docs/quality.md")
 COLLECTION = "photos"
@@ -33,11 +33,12 @@ DEEP = 200  # hits asked for when the order of one space alone is judged
 WEAK = 0.1  # nDCG@10
 SEED = 7
 
-# What is added to a plain search, by arguments of `Quiver.search`; a chain of stages is `{"rerank": [...]}`.
-STEPS: Mapping[str, Mapping[str, Any]] = {
-    "**Quiver** (both, by RRF)": {},
-    "by weighted mean of relevance": {"fusion": "weighted"},
+UNASKED = "**Quiver** (both, by relevance)"
+# What is added to a plain search, by arguments of `Quiver.search`.
+FUSED: Mapping[str, Mapping[str, Any]] = {
+    "by ranks (RRF)": {"fusion": "rrf"},
     "by distributions of relevance (DBSF)": {"fusion": "dbsf"},
+    UNASKED: {},
 }
 
 Judged = Mapping[str, Iterable[str]]  # query -> the keys that are right
@@ -73,15 +74,6 @@ def guessed(task: Task, keys: Sequence[str]) -> dict[str, list[float]]:
     return dict(out)
 
 
-def by_caption(held: Iterable[Photo], caption: Callable[[Photo], str]) -> dict[str, list[str]]:
-    """Caption to the photos that have it; those without one are left out."""
-    out: dict[str, list[str]] = defaultdict(list)
-    for photo in held:
-        if said := caption(photo):
-            out[said].append(photo.key)
-    return dict(out)
-
-
 def tasks(held: Sequence[Photo]) -> list[Task]:
     """Categories of the test part; captions, and those of them whose photos are all outside the tuning part."""
     keys = [photo.key for photo in held]
@@ -106,19 +98,13 @@ def tasks(held: Sequence[Photo]) -> list[Task]:
     return out
 
 
-def alone(answer: Answer, space: str) -> list[str]:
-    """The order that one space by itself would give."""
-    ranks = {hit.external_id: m.rank for hit in answer.hits for m in hit.matches if m.space == space}
-    return sorted(ranks, key=ranks.__getitem__)
-
-
 def text_rows(quiver: Quiver, task: Task, keys: Sequence[str]) -> tuple[list[Row], list[str]]:
-    """Random, each space alone, and what the product answers, by each step; and the queries it answers badly."""
-    fused: dict[str, dict[str, list[str]]] = {name: {} for name in STEPS}
+    """Random, each space alone, and what the product answers, by each fusion; and the queries it answers badly."""
+    fused: dict[str, dict[str, list[str]]] = {name: {} for name in FUSED}
     each: dict[str, dict[str, list[str]]] = {"concept": {}, "concepts": {}}
     for at, query in enumerate(task.judged, 1):
-        for name, step in STEPS.items():
-            hits = quiver.search(COLLECTION, query, limit=DEPTH, **step).hits
+        for name, more in FUSED.items():
+            hits = quiver.search(COLLECTION, query, limit=DEPTH, **more).hits
             fused[name][query] = [hit.external_id for hit in hits]
         deep = quiver.search(COLLECTION, query, limit=DEEP)
         for space, ranked in each.items():
@@ -127,19 +113,9 @@ def text_rows(quiver: Quiver, task: Task, keys: Sequence[str]) -> tuple[list[Row
     rows = [Row("random order", interval(guessed(task, keys)))]
     rows += [Row(f"{space} alone", interval(measured(task, ranked))) for space, ranked in each.items()]
     values = {name: measured(task, ranked) for name, ranked in fused.items()}
-    plain = values[next(iter(STEPS))].get("nDCG@10", ())
+    plain = values[UNASKED].get("nDCG@10", ())
     weak = [query for query, value in zip(task.judged, plain, strict=False) if value < WEAK]
     return [*rows, *(Row(name, interval(each)) for name, each in values.items())], weak
-
-
-def classmates(held: Sequence[Photo]) -> dict[str, list[str]]:
-    """Photo to the others of its class: of its folder, or of its folder and name; those without any are left out."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for photo in held:
-        groups[photo.folder if photo.key.startswith("tuxpaint") else f"{photo.folder}/{photo.english}"].append(
-            photo.key
-        )
-    return {key: [k for k in group if k != key] for group in groups.values() if len(group) > 1 for key in group}
 
 
 def image_rows(quiver: Quiver, held: Sequence[Photo]) -> tuple[list[Row], int]:
@@ -156,7 +132,7 @@ def image_rows(quiver: Quiver, held: Sequence[Photo]) -> tuple[list[Row], int]:
         progress(f"{task.name}: {at}/{len(judged)}")
     rows = [Row("random order", interval(guessed(task, [photo.key for photo in held])))]
     rows += [Row(f"{space} alone", interval(measured(task, ranked))) for space, ranked in each.items()]
-    return [*rows, Row("**Quiver** (both, by RRF)", interval(measured(task, fused)))], len(judged)
+    return [*rows, Row(UNASKED, interval(measured(task, fused)))], len(judged)
 
 
 def relevance(quiver: Quiver, held: Sequence[Photo]) -> str:
@@ -202,14 +178,6 @@ def progress(said: str) -> None:
         print(f"\r{said}\033[K", end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
 
 
-def lay_out(held: Sequence[Photo], folder: Path) -> None:
-    """The photos as files at their keys, without a suffix: Quiver goes by content, and ids are keys."""
-    for photo in held:
-        path = folder / photo.key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(photo.data)
-
-
 def main() -> int:
     """Write the page. 1 when the photos cannot be had or ingested."""
     began = perf_counter()
@@ -220,10 +188,10 @@ def main() -> int:
         return 1
     keys = [photo.key for photo in held]
     with tempfile.TemporaryDirectory() as scratch:
-        lay_out(held, Path(scratch) / "photos")
+        folder = lay_out(held, Path(scratch) / "photos")
         with Quiver.open(data=Path(scratch) / "data") as quiver:
             report = quiver.ingest(
-                Path(scratch) / "photos",
+                folder,
                 collection=COLLECTION,
                 profile="packaged",
                 on_progress=lambda p: progress(f"ingest: {p.indexed}/{p.total}"),
@@ -241,8 +209,9 @@ def main() -> int:
             tables.append((f"Like this photo ({count} queries)", rows))
             (status,) = quiver.status(COLLECTION)
             told = relevance(quiver, held)
+            stepwise = steps(quiver, held, lay_out(held, Path(scratch) / "captioned", captions=True), progress)
     counts = {"photos": len(held), "tuned": len(tuning_keys(keys)), "tuning": len(categories("tuning"))}
-    text = page(tables, counts=counts, encoders=status.encoders, weak=weak, relevance=told)
+    text = page(tables, counts=counts, encoders=status.encoders, weak=weak, relevance=told, steps=stepwise)
     PAGE.write_text(text, "utf-8")
     print(f"\n{text}\nwritten to {PAGE} in {perf_counter() - began:.0f} s")
     return 0

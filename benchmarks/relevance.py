@@ -14,7 +14,12 @@ from retrieval.request import Answer, Hit
 EVEN = 0.5  # the threshold that is judged
 MANY = 100  # hits above it that are looked at
 PAGE = 20  # of a mixed answer
-FUSIONS = {"by ranks (RRF)": "rrf", "by distributions (DBSF)": "dbsf", "**Quiver** (by relevance)": None}
+MIXED: Mapping[str, Mapping[str, Any]] = {
+    "by ranks (RRF)": {"fusion": "rrf"},
+    "by distributions (DBSF)": {"fusion": "dbsf"},
+    "**Quiver** (by relevance)": {},
+    "the same, and a cross-encoder": {"rerank": ["cross-encoder"]},
+}
 
 Asked = Mapping[str, Any]  # what `Quiver.search` is asked by
 Judged = Sequence[tuple[Asked, Set[str]]]  # and the keys that are right
@@ -64,6 +69,12 @@ class Mix(NamedTuple):
     pictures: float  # share of pictures among them
 
 
+def alone(answer: Answer, space: str) -> list[str]:
+    """The order that one space by itself would give."""
+    ranks = {hit.external_id: m.rank for hit in answer.hits for m in hit.matches if m.space == space}
+    return sorted(ranks, key=ranks.__getitem__)
+
+
 def by_cosine(answer: Answer) -> list[Hit]:
     """The order of raw scores in the space that holds both: what a single index of all vectors answers."""
     best = {hit.asset: max((m.score for m in hit.matches if m.space == "concept"), default=-1.0) for hit in answer.hits}
@@ -71,12 +82,12 @@ def by_cosine(answer: Answer) -> list[Hit]:
 
 
 def mixes(quiver: Quiver, collection: str, judged: Judged, told: Callable[[str], None]) -> list[Mix]:
-    """Orders of a collection of texts and pictures: by raw cosine, and by each fusion."""
+    """Orders of a collection of texts and pictures: by raw cosine, by each fusion, and reranked."""
     runs: dict[str, list[Sequence[Hit]]] = {"by cosine, as one index": []}
     for at, (said, _) in enumerate(judged, 1):
         runs["by cosine, as one index"].append(by_cosine(quiver.search(collection, **said, limit=MANY))[:PAGE])
-        for name, fusion in FUSIONS.items():
-            runs.setdefault(name, []).append(quiver.search(collection, **said, limit=PAGE, fusion=fusion).hits)
+        for name, more in MIXED.items():
+            runs.setdefault(name, []).append(quiver.search(collection, **said, limit=PAGE, **more).hits)
         told(f"mixed: {at}/{len(judged)}")
     qrels = {str(at): dict.fromkeys(keys, 1) for at, (_, keys) in enumerate(judged)}
     out = []

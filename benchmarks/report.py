@@ -46,8 +46,8 @@ def table(rows: Sequence[Row]) -> str:
 HEAD = """# Search quality
 
 Written by `make eval` (`python -m benchmarks.quality`); do not edit. It ingests {photos} real photos through
-`quiver.Quiver` and searches them by words, in the profile `packaged`, with no metadata: no caption, file name or folder
-is seen by the search.
+`quiver.Quiver` and searches them by words, in the profile `packaged`, with no metadata unless it is said: no caption,
+file name or folder is seen by the search.
 
 - **Photos.** Cut-outs from Debian's `tuxpaint-stamps-default` and natural photos from `gcompris-qt-data`, downloaded
   when the program runs and never committed. Drawings are left out by their folder and their number of colours.
@@ -69,9 +69,13 @@ is seen by the search.
   the search. Photos of the same class are all that is right for a photo: others that are like it count as wrong.
 - **Together**: the English captions are added as texts, and right are the photos of a category and their captions. "As
   one index" orders texts and photos by the cosine in the space that holds both.
-- A way of fusion that is not the first is off unless it is asked for. No rerank is measured here: photos without
-  captions have no text to be read. Words to sounds are not measured either: no encoder that comes in a package embeds
-  both.
+- **Step by step.** The test categories to photos, photos to captions, photos to others of their class. A cross-encoder
+  needs something to read: for this table each photo has its English caption as metadata, which no space embeds; where
+  captions are "found too", the collection reads them (`--read caption`). The packaged cross-encoder reads English, and
+  a query that is a photo has no words.
+- **Text to audio is not measured**: no encoder that comes in a package embeds both words and sounds. A CLAP of the hub
+  does (`quiver evaluate` measures it on your own sounds).
+- What is done unasked is named **Quiver**. Other ways of fusion, and every reranker, are off unless they are asked for.
 - Brackets hold 95 % bootstrap intervals over queries. RRF is k = 60, weights 1. Measures by `ir_measures`; `Success@k`:
   any right one in the first k; `R@10`: share of the right ones, under 1 where more than ten are right. Ties are broken
   by ids, which are random: figures move by up to 0.005 between runs.
@@ -98,11 +102,12 @@ def page(
     encoders: Mapping[str, str],
     weak: Mapping[str, Sequence[str]],
     relevance: str,
+    steps: str,
 ) -> str:
     """The whole page. `counts` are of photos, tuned photos and tuning queries; `weak` are queries by language;
-    `relevance` is the part on it."""
+    `relevance` and `steps` are the parts on these."""
     said = "; ".join(f"`{space}` {model}" for space, model in encoders.items())
     missed = "\n".join(f"- {name}: {', '.join(queries) or 'none'}." for name, queries in weak.items())
-    parts = [HEAD.format(**counts, encoders=said)]
+    parts = [HEAD.format(**counts, encoders=said), steps]
     parts += [f"\n## {name}\n\n{table(rows)}\n" for name, rows in tables]
     return "".join(parts) + relevance + TAIL.format(weak=missed)

@@ -12,8 +12,8 @@ from PIL import Image
 
 from benchmarks.categories import categories
 from benchmarks.debian import NoPackage, debian
-from benchmarks.photosets import Photo, captions, colours, flat, spoken
-from benchmarks.quality import Task, by_caption, guessed, measured
+from benchmarks.photosets import Photo, by_caption, captions, colours, flat, spoken
+from benchmarks.quality import Task, guessed, measured
 from benchmarks.rcc import members
 from benchmarks.report import Row, bootstrap, interval, table
 
