@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from threading import Event
 from time import monotonic
 
-from core.errors import CatalogueDown, Conflict, Fault, NoSuchCollection
+from core.errors import CatalogueDown, Conflict, Fault, Misconfigured, NoSuchCollection
 from core.indexes import Coverage, Tended
 from core.records import Claim, Collection, Index, IndexState
 from core.runtime.settings import lane_count
@@ -93,11 +93,19 @@ def build_a_while(
     lanes: int | None = None,
     yields: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Build for a few seconds, in the background; whether something is left to be built. Raises Unavailable."""
+    """Build for a few seconds, in the background; whether something is left to be built. Raises Unavailable.
+
+    A model that is not there, or not the same any more, pauses the build: who runs this has other work, too.
+    """
     try:
         said = run(parts, name, stopping=stopping, seconds=SLICE, lanes=lanes, yields=yields)
     except Conflict as over:  # somebody gave it up, or switched
         log.info("the build of %s ends: %s", name, over)
+        return False
+    except Misconfigured as fault:
+        log.warning("the build of %s is paused: %s", name, fault)
+        with suppress(Conflict):  # it was given up
+            pause(parts, name, why=f"{fault.kind}: {fault}")
         return False
     return not said.built and not said.paused
 

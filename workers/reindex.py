@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +24,8 @@ COMING = (IndexState.PLANNED, IndexState.BUILDING, IndexState.VERIFYING)
 WRITTEN = (IndexState.BUILDING, IndexState.VERIFYING)
 GONE = (IndexState.SOAKING, IndexState.ROLLED_BACK, IndexState.FAILED)
 MISSING = 10  # names that a status lists
+PATIENCE = 5.0  # seconds for which workers may end what they write, before a switch is refused
+LOOK = 0.05  # seconds between two tries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,8 +248,8 @@ def switch(parts: Parts, name: str, *, reason: str | None = None) -> Standing:
     """Have the verified index serve, from one moment to the next; the other soaks. Readers follow with their next
     query.
 
-    Raises Conflict, with a list, when it was not verified or something that is found now would be lost; not so with a
-    `reason`, which is kept.
+    What workers have in their hands is waited for. Raises Conflict, with a list, when it was not verified or something
+    that is found now would be lost; not so with a `reason`, which is kept.
     """
     made = coming(parts, name)
     verdict = made.plan.get("verified") or {}
@@ -255,14 +258,14 @@ def switch(parts: Parts, name: str, *, reason: str | None = None) -> Standing:
         said = "; ".join(f"{check['name']}: {check['message']}" for check in failed) or "it was not verified"
         raise Conflict(f"index {made.index.id!r} may not serve yet: {said}. Verify it, or force it and say why")
     of = [IndexState.VERIFYING] if not reason else list(WRITTEN)
-    now, _ = parts.catalogue.exchange(
+    _exchange(
+        parts,
         made.index.id,
         of=of,
         leaving=IndexState.SOAKING,
         note=f"forced: {reason}" if reason else None,
         forced=bool(reason),
     )
-    parts.store.serve(now.index)
     return status(parts, name)
 
 
@@ -275,15 +278,30 @@ def rollback(parts: Parts, name: str, *, reason: str | None = None) -> Standing:
         raise Conflict(f"{name!r} has no index to go back to: none soaks")
     if made := _coming(parts, name):
         raise Conflict(f"{name!r} is being reindexed into {made.index.id!r}: abort that first")
-    now, _ = parts.catalogue.exchange(
+    _exchange(
+        parts,
         soaking[-1].index.id,
         of=[IndexState.SOAKING],
         leaving=IndexState.ROLLED_BACK,
         note=f"rolled back: {reason}" if reason else "rolled back",
         forced=bool(reason),
     )
-    parts.store.serve(now.index)
     return status(parts, name)
+
+
+def _exchange(parts: Parts, coming: str, **how: Any) -> None:
+    """A live write is in one index a moment before it is in the other."""
+    until = monotonic() + PATIENCE
+    while True:
+        held = parts.catalogue.holders()  # before the try: they may end while it is refused
+        try:
+            now, _ = parts.catalogue.exchange(coming, **how)
+            parts.store.serve(now.index)
+            return
+        except Conflict:
+            if not held or monotonic() >= until:
+                raise
+            sleep(LOOK)
 
 
 def retire(parts: Parts, name: str) -> list[str]:

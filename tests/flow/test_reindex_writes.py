@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -108,3 +109,28 @@ def test_what_is_found_by_its_older_points_is_not_lost_and_they_are_not_copied_a
     assert verify(parts, "c").passed
     reindex.switch(parts, "c")
     check_all(parts)
+
+
+def test_a_switch_waits_for_what_a_worker_has_in_its_hands(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    rebuilt(parts)
+    assert verify(parts, "c").passed
+    new = reindex.coming(parts, "c").index
+    put(parts, {"late": "green"}, index=False)
+    [late] = parts.catalogue.claim("c", worker="w", lease=timedelta(minutes=1), limit=1)
+    old = parts.catalogue.serving("c")
+    parts.store.create(old)
+    assert parts.catalogue.sign_all([(old, {late: 1})]) == [{}], "found, and in a moment by the new one"
+    monkeypatch.setattr(reindex, "PATIENCE", 0.0)
+    with pytest.raises(Conflict, match=r"late \(not written yet\)"):
+        reindex.switch(parts, "c")
+    monkeypatch.undo()
+    waited: list[float] = []
+
+    def meanwhile(seconds: float) -> None:
+        waited.append(seconds)
+        parts.catalogue.sign_all([(new, {late: 1})])
+        parts.catalogue.finish([late])
+
+    monkeypatch.setattr(reindex, "sleep", meanwhile)
+    assert reindex.switch(parts, "c").serving.index.id == new.id
+    assert len(waited) == 1
