@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from os import SEEK_END
-from threading import BoundedSemaphore
 from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from core.errors import Conflict, ModelMismatch, NoSuchCollection, Overloaded
+from core.errors import Conflict, ModelMismatch, NoSuchCollection
 from core.records import Outcome
 from ingest.sources.manifest import MEDIA_TYPES
 from quiver.http.access import Admin, Caller, able
 from quiver.http.bodies import table
+from quiver.http.places import place
 from quiver.http.schemas import MOST_CHARS, In, Label
 from quiver.http.views import RefusedOut
 from workers.importing import Imported
@@ -27,11 +27,8 @@ from workers.table_reader import Reader
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["archive"])
 PARQUET = MEDIA_TYPES["parquet"]
 PIECE = 1 << 20  # bytes of a table that are sent at once
-AT_ONCE = 2  # tables that a process writes or takes in: each holds a thread for minutes
-AGAIN = 30.0  # seconds after which one who was refused may ask again
 MOST_TOLD = 10_000  # refusals in an answer
 COUNTS = ("points", "assets", "changing")  # of an export, each as the header Quiver-NAME
-_places = BoundedSemaphore(AT_ONCE)
 
 
 class ExportIn(In):
@@ -68,18 +65,6 @@ class ImportedOut(BaseModel):
         )
 
 
-@contextmanager
-def _place() -> Iterator[None]:
-    if not _places.acquire(blocking=False):
-        fault = Overloaded(f"{AT_ONCE} tables are being written or taken in already")
-        fault.retry_after = AGAIN
-        raise fault
-    try:
-        yield
-    finally:
-        _places.release()
-
-
 @router.post(
     "/export",
     response_class=StreamingResponse,
@@ -95,7 +80,7 @@ def export(collection: Label, caller: Admin, what: ExportIn) -> StreamingRespons
     it is sent, so that the answer begins late."""
     file = tempfile.TemporaryFile()  # noqa: SIM115  # closed when it was sent
     try:
-        with _place(), able():
+        with place(), able():
             done = caller.quiver.export(collection, file, where=what.where)
         size = file.seek(0, SEEK_END)
         file.seek(0)
@@ -129,7 +114,7 @@ def _sent(file: BinaryIO) -> Iterator[bytes]:
 def import_(collection: Label, caller: Admin, sent: Annotated[BinaryIO, Depends(table)]) -> ImportedOut:
     """Take in what an export gave, with its vectors: nothing is embedded. Makes the collection if there is none. Twice
     is once, and what a broken connection left undone is done when it is sent again."""
-    with _place(), able():
+    with place(), able():
         there = Reader(sent)
         _may_make(caller, collection, there.heading)
         caller.charge(assets=there.rows, size=sent.seek(0, SEEK_END))

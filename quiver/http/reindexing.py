@@ -12,6 +12,7 @@ from core.records import Quantization
 from quiver.http.access import Admin, Caller, able
 from quiver.http.calibrating import JudgedIn
 from quiver.http.indexes import PlanOut, StandingOut, VerdictOut
+from quiver.http.places import place
 from quiver.http.schemas import In, Label
 from workers.collections import index_label
 from workers.trec import PARTS
@@ -108,7 +109,8 @@ def status(collection: Label, caller: Admin) -> StandingOut:
 @router.post("/plan")
 def plan(collection: Label, wish: WishIn, caller: Admin) -> PlanOut:
     """What it would take, measured on a few assets; nothing is written."""
-    return PlanOut.of(caller.quiver.reindex_plan(collection, **wish.said(caller)))
+    with place():
+        return PlanOut.of(caller.quiver.reindex_plan(collection, **wish.said(caller)))
 
 
 @router.post("/start", status_code=202)
@@ -123,7 +125,7 @@ def verify(collection: Label, caller: Admin, how: Annotated[VerifyIn | None, Bod
     """Compare the built index with the catalogue, with the one that serves, and with its own models. May take minutes;
     the verdict is kept, for `GET …/reindex`, though nobody waits for it."""
     what = how or VerifyIn()
-    with able():
+    with place(), able():
         said = caller.quiver.reindex_verify(
             collection,
             sample=what.sample,

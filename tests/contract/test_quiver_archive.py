@@ -38,6 +38,7 @@ from core.stores.memory import MemoryStore
 from core.types import Tenant
 from quiver import Quiver
 from quiver.http import archive
+from quiver.http.places import AT_ONCE, places
 from quiver.remote.quiver import RemoteQuiver
 from tests.doubles import toy_parts
 from tests.httpd import client, key_for, serving
@@ -245,18 +246,19 @@ def test_bytes_that_come_along_are_looked_at_though_another_has_them(
     assert bob.content(copy, "red") == b"red"
 
 
-def test_a_server_writes_few_tables_at_once_and_says_when_to_come_again(
+def test_a_server_does_little_long_work_at_once_and_says_when_to_come_again(
     parts: Parts, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with client(base, key_for(parts, ANN)) as http:
-        for _ in range(archive.AT_ONCE):
-            archive._places.acquire()
+        for _ in range(AT_ONCE):
+            places.acquire()
         try:
-            refused = http.post("/v1/collections/c/export", json={})
+            for path in ("export", "reindex/plan", "reindex/verify"):
+                refused = http.post(f"/v1/collections/c/{path}", json={})
+                assert (refused.status_code, refused.headers["retry-after"]) == (503, "30"), path
+                assert refused.json()["type"] == f"urn:quiver:fault:{Overloaded.__name__}"
         finally:
-            archive._places.release(archive.AT_ONCE)
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
-        assert refused.json()["type"] == f"urn:quiver:fault:{Overloaded.__name__}"
+            places.release(AT_ONCE)
         assert http.post("/v1/collections/c/export", json={}).status_code == 200
         monkeypatch.setattr(archive, "PIECE", 100)
         answer = http.post("/v1/collections/c/export", json={})
