@@ -156,7 +156,7 @@ class Reindexing(Evaluating):
         declared = {**kept.fields, **parse_fields(fields or {})}
         serving = self._parts.catalogue.serving(kept.name)
         return Wish(
-            profile=profile,
+            profile=None if profile is None else self._parts.encoders.absolute(profile),
             spaces=None if spaces is None else tuple(spaces),
             fields={name: kind for name, kind in declared.items() if name not in dropped},
             storage=None if storage is None else Storage.from_dict({**serving.storage.as_dict(), **storage}),

@@ -81,8 +81,9 @@ def ensure(
 ) -> Collection:
     """The collection of that label, made with a serving index if there is none.
 
-    Raises Conflict when it exists with other fields, another profile or other reads, UnknownProfile, BadQuery for a bad
-    name, MissingExtra or Misconfigured when what it reads cannot be read here.
+    A folder that the profile names is kept by its whole path. Raises Conflict when it exists with other fields, another
+    profile or other reads, UnknownProfile, BadQuery for a bad name, MissingExtra or Misconfigured when what it reads
+    cannot be read here.
     """
     try:
         there = find(parts, owner, label)
@@ -90,10 +91,12 @@ def ensure(
         there = None
         if not NAME.fullmatch(label):
             raise BadQuery(f"{label!r} cannot name a collection: small letters, digits, - and _, at most 63") from None
+    if profile and not (there and profile == there.profile):
+        profile = parts.encoders.absolute(profile)
     wanted = Collection(
         name=there.name if there else label + mark(owner),
         fields=fields if fields is not None else there.fields if there else {},
-        profile=profile or (there.profile if there else parts.settings.profile),
+        profile=profile or (there.profile if there else parts.encoders.absolute(parts.settings.profile)),
         reads=reads if reads is not None else there.reads if there else frozenset(),
     )
     encoders = parts.encoders.of_profile(wanted.profile)  # before anything is written: the profile may be unknown,

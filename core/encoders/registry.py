@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import cast
 
 from core.encoders.checked import Checked
 from core.encoders.profiles import PROFILES
-from core.errors import MissingExtra, ModelMismatch, UnknownProfile
+from core.errors import BadModel, MissingExtra, ModelMismatch, UnknownProfile
 from core.ports import Embeds, Encoder
 from core.spaces import EmbeddingSpace
 from core.types import Modality
@@ -55,13 +57,25 @@ class Encoders:
         """
         with self._lock:
             if profile not in self._made:
-                made = tuple(e for part in profile.split("+") for e in self._make(part.strip()))
-                names = [e.space.name for e in made]
-                if len(set(names)) != len(names):
-                    raise UnknownProfile(f"{profile!r} has two spaces of one name: {', '.join(names)}")
-                self._embeds[profile] = made
-                self._made[profile] = tuple(Checked(encoder) for encoder in made)
+                whole = self.absolute(profile)
+                if whole not in self._made:
+                    made = tuple(e for part in whole.split("+") for e in self._make(part.strip()))
+                    names = [e.space.name for e in made]
+                    if len(set(names)) != len(names):
+                        raise UnknownProfile(f"{profile!r} has two spaces of one name: {', '.join(names)}")
+                    self._embeds[whole] = made
+                    self._made[whole] = tuple(Checked(encoder) for encoder in made)
+                self._embeds[profile], self._made[profile] = self._embeds[whole], self._made[whole]
             return self._made[profile]
+
+    def absolute(self, profile: str) -> str:
+        """The profile with the whole paths of the folders in it: it means the same wherever a process stands.
+
+        Raises BadModel for a path with `+` in it, which joins profiles.
+        """
+        said = [part.strip() for part in profile.split("+")]
+        whole = [_absolute(part) for part in said]
+        return profile if whole == said else "+".join(whole)
 
     def of_space(self, profile: str, space: EmbeddingSpace) -> Encoder:
         """The encoder that makes exactly this space, of an earlier commit of its model where the hub has moved on.
@@ -143,3 +157,14 @@ class Encoders:
         except ModuleNotFoundError as exc:
             raise MissingExtra(f"profile {name!r} needs the package {exc.name}: pip install {exc.name}") from exc
         return family(argument)
+
+
+def _absolute(part: str) -> str:
+    name, _, argument = part.partition(":")
+    folder = Path(argument).expanduser()
+    if name not in WITH_ARGUMENT or not argument or not folder.is_dir():
+        return part
+    path = os.path.abspath(folder)  # noqa: PTH100  # resolve() would follow links, whose name may be the stable one
+    if "+" in path:
+        raise BadModel(f"{part}: a + joins profiles, and {path} has one: link to it from a folder without")
+    return f"{name}:{path}"

@@ -53,8 +53,8 @@ class Caller:
     def profile(self, said: str | None) -> str | None:
         """A profile that a request names. Only those that the settings allow: a profile may name a folder or a model to
         be downloaded. Raises Forbidden."""
-        allowed = self.profiles()
-        if said is not None and said.partition("#")[0] not in allowed:
+        allowed, wanted = self.profiles(), (said or "").partition("#")[0]
+        if said is not None and wanted not in {*allowed, *map(self.parts.encoders.absolute, allowed)}:
             raise Forbidden(f"profile {said!r} may not be named here; may be: {', '.join(sorted(allowed))}")
         return said
 

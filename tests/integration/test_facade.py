@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -12,15 +12,19 @@ import pytest
 
 import quiver as package
 from core.encoders import registry
+from core.encoders.registry import Encoders
 from core.errors import BadQuery, Conflict, NoSuchAsset, StoreDown
 from core.filters import Range
 from core.points import Scope
+from core.ports import Embeds
 from core.records import State
+from core.runtime.settings import load_settings
+from core.runtime.wiring import Parts
 from core.types import Modality, Tenant
 from ingest.sources.manifest import Inline
 from quiver import Quiver
 from quiver.reports import IngestReport, Progress
-from tests.doubles import Flaky, toy_parts
+from tests.doubles import Flaky, toy, toy_parts
 from tests.flow.promises import ME, check
 from tests.integration.test_cli import Toy
 from workers.collections import ensure
@@ -288,3 +292,33 @@ def test_closing_twice_is_harmless_and_another_may_open(data: Path, files: Path)
     first.close()
     with Quiver(toy_parts(data)) as second:
         assert len(names(second, "red")) == 6
+
+
+def test_a_profile_of_a_folder_means_the_same_from_everywhere(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def family(argument: str) -> Sequence[Embeds]:
+        asked.append(argument)
+        return toy()
+
+    def opened(**settings: str) -> Quiver:
+        return Quiver(
+            Parts(load_settings(data=data, decode="inline", **settings), Encoders({"hf": family, "toy": toy}))
+        )
+
+    model = tmp_path / "models/one"
+    model.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with opened(profile="hf:models/one") as quiver:
+        assert quiver.create("c", profile="hf:models/one").profile == f"hf:{model}"
+        assert quiver.create("d").profile == f"hf:{model}", "the default is a profile like others"
+        quiver.create("e", profile="toy")
+        assert quiver.reindex_plan("e", profile="hf:models/one").profile == f"hf:{model}"
+        quiver.add("c", text="red", id="r")
+    monkeypatch.chdir("/")
+    with opened(profile="toy") as quiver:
+        assert names(quiver, "red") == ["r"]
+        assert quiver.create("c", profile=f"hf:{model}").profile == f"hf:{model}"
+    assert set(asked) == {str(model)}

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 from core.encoders import registry
 from core.encoders.checked import Checked
 from core.encoders.registry import Encoders, families
-from core.errors import MissingExtra, ModelMismatch, UnknownProfile
+from core.errors import BadModel, MissingExtra, ModelMismatch, UnknownProfile
 from core.ports import Embeds, Encoder
 from tests.doubles import ColourEncoder, WordEncoder, toy
 
@@ -116,3 +117,35 @@ def test_another_model_than_the_indexs_is_a_mismatch(change: Callable[..., Colou
     encoders = Encoders({"toy": toy})
     with pytest.raises(ModelMismatch, match=r"the index holds colour of toy.*install the model that wrote it"):
         encoders.of_space("toy", change(ColourEncoder().space))  # type: ignore[arg-type]  # a changed space
+
+
+def test_a_folder_is_kept_by_its_whole_path_and_all_else_as_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ck/clip0").mkdir(parents=True)
+    (tmp_path / "toy").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    absolute = Encoders({"toy": toy}).absolute
+    assert absolute("hf:ck/clip0") == absolute("hf:~/ck/../ck/clip0") == f"hf:{tmp_path}/ck/clip0"
+    assert absolute("toy + clip:ck/clip0") == f"toy+clip:{tmp_path}/ck/clip0"
+    for said in ("toy", "toy:toy", "hf:some/model@main", "packaged + clap", "hf:", f"hf:{tmp_path}/ck/clip0"):
+        assert absolute(said) == said
+
+
+def test_a_folder_whose_path_would_read_as_two_profiles_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c++/model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "c++")
+    with pytest.raises(BadModel, match=r"hf:model: a \+ joins profiles, and .*c\+\+/model has one: link to it"):
+        Encoders().of_profile("hf:model")
+
+
+def test_a_folder_is_loaded_once_however_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    encoders = Encoders({"hf": named})
+    [made] = encoders.of_profile("hf:model")
+    assert made.space.name == str(tmp_path / "model")
+    assert encoders.of_profile(f"hf:{tmp_path}/model") == (made,)
