@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from reprlib import repr as shortly
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from core.spaces import Sparse, Vector
 from core.types import AssetId, Content, Modality, Text
 from ingest.files import opened, printable, reading
 from ingest.sniff import sniff
+from quiver.arguments import check, number_of
 from quiver.base import Base
 from retrieval.expression import Where
 from retrieval.request import Fusion, InSpace, Like, Mixture, Part, Query, Single
@@ -62,11 +64,17 @@ class Question:
     explain: bool = False
     record: bool | None = None
 
+    def __post_init__(self) -> None:
+        """Raises BadQuery for an argument of another type."""
+        check({each.name: getattr(self, each.name) for each in fields(self)})
+
 
 def question_of(said: Question | Mapping[str, Any]) -> Question:
     """A question by the names of its parts. Raises BadQuery."""
     if isinstance(said, Question):
         return said
+    if not isinstance(said, Mapping):
+        raise BadQuery(f"a query is a mapping of what `search` takes, as {{'text': 'red'}}, not {shortly(said)}")
     known = {each.name for each in fields(Question)}
     if unknown := sorted(map(str, said.keys() - known)):
         raise BadQuery(f"there is no {unknown[0]!r} in a query; there is: {', '.join(sorted(known))}")
@@ -92,10 +100,7 @@ class Asking(Base):
         kinds = [kind for kind in KINDS if said.get(kind) is not None]
         if len(kinds) != 1 or said.keys() - {*KINDS, "weight"}:
             raise BadQuery(f"a part of a mixture is exactly one of {', '.join(KINDS)}, and a weight")
-        weight = said.get("weight", 1.0)
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-            raise BadQuery(f"a part's weight is a number, not {weight!r}")
-        return self._parts_of(kept, kinds[0], said[kinds[0]], float(weight))
+        return self._parts_of(kept, kinds[0], said[kinds[0]], number_of(said.get("weight", 1.0), "a part's weight"))
 
     def _parts_of(self, kept: Collection, kind: str, thing: Any, weight: float) -> list[Part]:
         if kind == "video":
@@ -159,8 +164,17 @@ class Asking(Base):
 
     def _ids_without(self, kept: Collection, without: Iterable[str | UUID]) -> frozenset[AssetId]:
         """Those that are there: what is not there cannot be found either."""
-        ids, _ = self._ids(kept, tuple(without))
+        ids, _ = self._ids(kept, keys_of(without))
         return frozenset(ids)
+
+
+def keys_of(without: Iterable[str | UUID]) -> tuple[str | UUID, ...]:
+    """Ids and external ids, of whatever can be read once. Raises BadQuery for what is neither."""
+    keys = tuple(without)
+    for key in keys:
+        if not isinstance(key, (str, UUID)):
+            raise BadQuery(f"without holds {shortly(key)}: give ids and external ids")
+    return keys
 
 
 def vector_of(said: Any) -> InSpace:

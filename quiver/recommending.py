@@ -12,6 +12,7 @@ from uuid import UUID
 from core.errors import BadQuery, NoSuchPath, Refused
 from core.records import Collection
 from core.types import Modality
+from quiver.arguments import number_of
 from quiver.asking import Asking, fusion_of, modalities_of
 from quiver.wishes import (
     ExampleSaid,
@@ -19,7 +20,6 @@ from quiver.wishes import (
     Wish,
     freshness_of,
     listed,
-    number_of,
     span_of,
     strategy_of,
     when_of,

@@ -14,6 +14,7 @@ from core.records import Collection
 from core.spaces import Sparse
 from core.types import Content, Modality, Text
 from ingest.decode.thumbnail import THUMBNAIL, thumbnail
+from quiver.arguments import check
 from quiver.asking import GivenVector, PathLike, Question, fusion_of, modalities_of, question_of
 from quiver.explaining import Explaining
 from quiver.judging import Judging
@@ -163,6 +164,7 @@ class Searching(Explaining, Judging):
 
     def rerank(self, query: str, documents: Sequence[str | bytes], *, model: str | None = None) -> Ranked:
         """Documents, texts or pictures, ordered by likeness to the query: the cosine in a space that embeds all."""
+        check({"documents": documents})
         encoder = self._encoder(model, [query, *documents])
         asked = encoder.encode_query(self._content(query, (encoder,)))
         rows = encoder.encode([self._content(one, (encoder,)) for one in documents])
@@ -176,6 +178,7 @@ class Searching(Explaining, Judging):
         return f"{_divided(model)[0] or self._parts.settings.profile}#{encoder.space.name}"
 
     def _encoder(self, model: str | None, contents: Sequence[str | bytes]) -> Encoder:
+        check({"contents": contents})
         if not 1 <= len(contents) <= MOST:
             raise BadQuery(f"{len(contents)} inputs: give 1 to {MOST}")
         profile, name = _divided(model)

@@ -14,6 +14,7 @@ from core.errors import BadQuery
 from core.fields import as_datetime
 from core.types import Modality
 from ingest.files import opened
+from quiver.arguments import check, number_of
 from retrieval.expression import Where
 from retrieval.recommendation import Freshness, Strategy
 from retrieval.shares import Value
@@ -50,6 +51,10 @@ class Wish:
     page: str | None = None
     reasons: bool = True
 
+    def __post_init__(self) -> None:
+        """Raises BadQuery for an argument of another type."""
+        check({each.name: getattr(self, each.name) for each in fields(self)})
+
 
 NAMES = frozenset(each.name for each in fields(Wish))
 
@@ -58,30 +63,7 @@ def wish_of(said: Mapping[str, Any]) -> Wish:
     """By the names of its parts. Raises BadQuery."""
     if unknown := sorted(map(str, said.keys() - NAMES)):
         raise BadQuery(f"there is no {unknown[0]!r} in a recommendation; there is: {', '.join(sorted(NAMES))}")
-    for name in ("positives", "negatives", "history", "rerank"):
-        if isinstance(said.get(name, ()), (str, bytes, Mapping)) or not isinstance(said.get(name, ()), Sequence):
-            raise BadQuery(f"{name} is a list")
-    for name, kinds in _KINDS.items():
-        held = said.get(name)
-        if held is not None and (not isinstance(held, kinds) or (isinstance(held, bool) and bool not in kinds)):
-            raise BadQuery(f"{name}: {held!r} is not understood here")
     return Wish(**said)
-
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "limit": (int,),
-    "again": (bool,),
-    "exact": (bool,),
-    "reasons": (bool,),
-    "min_score": (int, float),
-    "budget": (int, float),
-    "strategy": (str,),
-    "fallback": (str,),
-    "page": (str,),
-    "quota": (Mapping,),
-    "shares": (Mapping,),
-    "weights": (Mapping,),
-}
 
 
 def strategy_of(said: str) -> Strategy:
@@ -125,15 +107,8 @@ def when_of(said: Any) -> datetime | None:
         return None
     try:
         return as_datetime(said)
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, OverflowError) as exc:
         raise BadQuery(f"{said!r} is no moment: write it as 2026-01-31T12:00:00Z") from exc
-
-
-def number_of(said: Any, what: str) -> float:
-    """Raises BadQuery."""
-    if isinstance(said, bool) or not isinstance(said, (int, float)):
-        raise BadQuery(f"{what} is a number, not {said!r}")
-    return float(said)
 
 
 def listed(seen: Iterable[str | UUID] | Path) -> Iterator[str | UUID]:
@@ -143,7 +118,5 @@ def listed(seen: Iterable[str | UUID] | Path) -> Iterator[str | UUID]:
             for line in file:
                 if said := line.decode("utf-8", "replace").strip():
                     yield said
-    elif isinstance(seen, (str, bytes, Mapping)) or not isinstance(seen, Iterable):
-        raise BadQuery("seen is a list of ids, or a file as a pathlib.Path")
     else:
         yield from seen

@@ -16,6 +16,7 @@ import numpy as np
 from core.errors import NoSuchAsset
 from core.records import Failure
 from core.types import Modality
+from quiver.arguments import check
 from quiver.asking import GivenVector, Question, question_of
 from quiver.remote import reading
 from quiver.remote.questions import body_of
@@ -172,6 +173,7 @@ class Asking:
 
     def embed(self, contents: Sequence[str | bytes], *, model: str | None = None) -> Embedded:
         """As `Quiver.embed`."""
+        check({"contents": contents})
         body = {"input": [_content(one) for one in contents], "model": model, "encoding_format": "base64"}
         said = self._wire.post("/v1/embeddings", body)
         rows = [np.frombuffer(base64.b64decode(each["embedding"]), "<f4") for each in said["data"]]
@@ -179,6 +181,7 @@ class Asking:
 
     def rerank(self, query: str, documents: Sequence[str | bytes], *, model: str | None = None) -> Ranked:
         """As `Quiver.rerank`."""
+        check({"documents": documents})
         body = {"query": query, "documents": [_content(one) for one in documents], "model": model}
         said = self._wire.post("/v1/rerank", body)
         order = tuple((each["index"], each["relevance_score"]) for each in said["results"])

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from core.filters import Filter
 from core.spaces import Sparse
 from ingest.files import opened
-from quiver.asking import Question, vector_of
+from quiver.asking import Question, keys_of, vector_of
 from retrieval.filter_json import write
 
 PathLike = str | Path
@@ -29,7 +29,7 @@ def body_of(question: Question) -> dict[str, Any]:
     body["less"] = list(question.less)
     body["weights"] = dict(question.weights or {})
     body["rerank"] = [spec if isinstance(spec, str) else dict(spec) for spec in question.rerank]
-    body["without"] = [str(key) for key in question.without]
+    body["without"] = [str(key) for key in keys_of(question.without)]
     if question.modality is not None:
         said = question.modality
         body["modality"] = [str(said)] if isinstance(said, str) else [str(each) for each in said]

@@ -19,6 +19,7 @@ from quiver.remote.questions import FILES, stream_of, vector_said
 from quiver.wishes import NAMES, ExampleSaid, listed, wish_of
 from retrieval.filter_json import write
 from retrieval.recommendation import Because, Recommendation, Recommended
+from retrieval.seen import seen_keys
 
 AT_ONCE = 64  # people in one request
 EXAMPLES = ("positives", "negatives", "history")
@@ -38,6 +39,7 @@ class Recommending(Asking):
         said = {"positives": positives, "negatives": negatives, **more}
         if unknown := sorted(said.keys() - NAMES):
             raise TypeError(f"recommend() got an unexpected keyword argument {unknown[0]!r}")
+        wish_of(said)  # of the right types, before anything of it is sent
         return _recommendation(self._wire.post(place_of(collection, "recommend"), _body(said)))
 
     def recommend_many(self, collection: str, users: Iterable[Mapping[str, Any]], **defaults: Any) -> Iterator[Feed]:
@@ -103,7 +105,7 @@ def _body(said: Mapping[str, Any]) -> dict[str, Any]:
         if name in body:
             body[name] = [_example(one) for one in body[name]]
     if "seen" in body:
-        body["seen"] = [str(key) for key in listed(body["seen"])]
+        body["seen"] = sorted(seen_keys(listed(body["seen"])))
     if isinstance(body.get("where"), Filter):
         body["where"] = write(body["where"])
     if "modality" in body:

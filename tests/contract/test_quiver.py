@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -249,6 +250,18 @@ def test_the_same_faults_come_from_both(door: Door) -> None:
         door.search("c", "a", where={"mist": []})
     with pytest.raises(BadQuery):
         door.search("c")
+    wrong: Any
+    for name, wrong in (("limit", "5"), ("less", "dog"), ("without", "t001"), ("exact", "no"), ("mix", [5])):
+        with pytest.raises(BadQuery, match=f"{name} is .*: give "):
+            door.search("c", "a", **{name: wrong})
+        with pytest.raises(BadQuery, match=f"{name} is .*: give "):
+            door.search_many("c", [{"text": "a", name: wrong}])
+    with pytest.raises(BadQuery, match="a query is a mapping"):
+        door.search_many("c", ["a"])  # type: ignore[list-item]  # what is refused
+    with pytest.raises(BadQuery, match="contents is 'red': give a list"):
+        door.embed("red")
+    with pytest.raises(BadQuery, match="documents is 'red': give a list"):
+        door.rerank("red", "red")
     with pytest.raises(BadQuery):
         door.add("c", text="a", url="b")
     with pytest.raises(CorruptMedia):

@@ -108,6 +108,12 @@ def test_what_is_wrong_is_said(door: Door) -> None:
             door.recommend("c", ["r0"], **wrong)
     with pytest.raises(BadQuery):
         door.recommend("c", [{"text": "red", "like": "r0"}])
+    with pytest.raises(BadQuery, match="negatives is 'r1': give a list of examples"):
+        door.recommend("c", ["r0"], "r1")
+    with pytest.raises(BadQuery, match="limit is None: give a whole number"):
+        door.recommend("c", ["r0"], limit=None)  # type: ignore[arg-type]  # what is refused
+    with pytest.raises(BadQuery, match="no moment"):
+        door.recommend("c", history=[["r0", 1, "0001-01-01T00:00:00+14:00"]])
     with pytest.raises(NoSuchCollection):
         door.recommend("nowhere", ["r0"])
     with pytest.raises((NoSuchCollection, BadQuery)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,20 @@ REFUSALS = {
     ),
     "a vector that is no JSON": Refusal(
         ("search", "--vector", "{{"), lambda q, _: q.search("default", vector={}), BadQuery, 2, ("vector",)
+    ),
+    "a part of a mixture that is a number": Refusal(
+        ("search", "--mix", "5"),
+        lambda q, _: q.search("default", mix=json.loads("[5]")),
+        BadQuery,
+        2,
+        ("mix is [5]", "list of parts"),
+    ),
+    "a part of a mixture that is a list": Refusal(
+        ("search", "--mix", '["x"]'),
+        lambda q, _: q.search("default", mix=json.loads('[["x"]]')),
+        BadQuery,
+        2,
+        ("mix is [['x']]", "list of parts"),
     ),
     "a stage that there is not": Refusal(
         ("search", "red", "--rerank", "magic"),
