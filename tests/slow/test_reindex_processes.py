@@ -20,6 +20,8 @@ from tests.flow.traffic import Seen, ask_all, change, check_end, fill, go_on, se
 from workers import rebuilding, reindex
 from workers.collections import ensure
 
+pytestmark = pytest.mark.slow
+ROUNDS = 5
 ASKERS, CHANGERS = 2, 2
 ANSWERS = 15  # of each asker that are waited for after each step
 PATIENCE = 60.0  # seconds for them
@@ -73,7 +75,7 @@ class Crowd:
 def crowd(data: Path) -> Iterator[Crowd]:
     """Processes that ask and change; at the end all of them have ended and told what they saw."""
     server = multiprocessing.get_context("forkserver")  # forks a process that never opened an index
-    server.set_forkserver_preload(["tests.flow.test_reindex_processes", "core.stores.process"])
+    server.set_forkserver_preload(["tests.slow.test_reindex_processes", "core.stores.process"])
     stopping, children, pipes = server.Event(), [], []
     for number in range(ASKERS + CHANGERS):
         mine, theirs = server.Pipe(duplex=False)
@@ -110,8 +112,7 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
         made.close()
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.mark.slow)])
-def test_processes_that_ask_and_change_meanwhile_notice_nothing(parts: Parts, rounds: int) -> None:
+def test_processes_that_ask_and_change_meanwhile_notice_nothing(parts: Parts) -> None:
     switches: list[tuple[float, float, str]] = []  # from when to when, and whose model answers from then on
 
     def switch(step: Callable[[Parts, str], object], model: str) -> None:
@@ -122,7 +123,7 @@ def test_processes_that_ask_and_change_meanwhile_notice_nothing(parts: Parts, ro
 
     with crowd(parts.settings.data) as here:
         here.go_on()
-        for _ in range(rounds):
+        for _ in range(ROUNDS):
             reindex.start(parts, "c", SWITCHED)
             assert rebuilding.run(parts, "c").built
             settled(parts)
@@ -132,7 +133,7 @@ def test_processes_that_ask_and_change_meanwhile_notice_nothing(parts: Parts, ro
         here.go_on()
     check_end(parts, here.seen)
     answers = [answer for seen in here.seen for answer in seen.answers]
-    assert len(answers) > 2 * rounds * ASKERS * ANSWERS
+    assert len(answers) > 2 * ROUNDS * ASKERS * ANSWERS
     for began, ended, model in answers:  # one clock for all processes of a machine
         served = ["toy", *(to for _, done, to in switches if done < began)][-1]
         assert model in {served, *(to for at, done, to in switches if at <= ended and began <= done)}
