@@ -49,7 +49,7 @@ def fused(request: SearchRequest, lists: Sequence[Ranked], curves: Curves, most:
         for rank, (point, (asset, score)) in enumerate(zip(one.points, scored[one.name], strict=True), start=1):
             if asset in shown:
                 chance = score if calibrated else None
-                matches[asset].append(_match(one.space, one.content, point, rank, chance))
+                matches[asset].append(match_of(one.space, one.content, point, rank, chance))
                 points.setdefault(asset, point)
     return [_hit(points[asset], score, matches[asset], relevance.get(asset)) for asset, score in order[:most]]
 
@@ -110,7 +110,8 @@ def _probabilities(one: Ranked, curves: Curves) -> NDArray[np.float64] | None:
     return None if curve is None else curve(np.array([point.score for point in one.points], np.float64))
 
 
-def _match(space: EmbeddingSpace, content: Modality, point: Found, rank: int, probability: float | None) -> Match:
+def match_of(space: EmbeddingSpace, content: Modality, point: Found, rank: int, probability: float | None) -> Match:
+    """What a list says of an asset, by its best segment."""
     said = point.payload
     return Match(
         space=space.name,

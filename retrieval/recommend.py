@@ -187,7 +187,8 @@ class _Feed:
         if self.request.stages:
             budget = self.request.budget
             deadline = None if budget is None else perf_counter() + budget
-            asked = Asked(supply.base, self._parts.index, supply.vectors, self._parts.store, deadline)
+            parts, lists = self._parts, supply.lists()
+            asked = Asked(supply.base, parts.index, supply.vectors, parts.store, deadline, parts.curves, lists)
             hits, self._late, _ = chain(hits, asked)
         if self.request.min_score is not None:
             least = self.request.min_score

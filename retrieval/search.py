@@ -93,7 +93,10 @@ def _answered(
     hits = _ordered(one, found, curves)
     fused_at = perf_counter()
     deadline = None if request.budget is None else fused_at + request.budget
-    hits, late, stages = chain(hits, Asked(request, index, one.vectors, store, deadline))
+    # Stages look at no more hits than the first step has.
+    lists = _lists(one, min(one.queries), found) if request.stages else ()
+    asked = Asked(request, index, one.vectors, store, deadline, curves, lists)
+    hits, late, stages = chain(hits, asked)
     if request.min_score is not None:
         hits = [hit for hit in hits if hit.relevance is not None and hit.relevance >= request.min_score]
     if request.group_by is not None:

@@ -7,13 +7,17 @@ from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from threading import Lock, Thread
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from core.ports import VectorStore
 from core.records import Index
 from core.spaces import EmbeddingSpace, Vector
 from core.types import AssetId, Modality
+from retrieval.calibration import Curves
 from retrieval.request import Effect, Hit, SearchRequest
+
+if TYPE_CHECKING:
+    from retrieval.lists import Ranked
 
 MOST_LEFT = 8  # stages that were left behind and still run: as long as there are so many, no further one is begun
 
@@ -40,6 +44,8 @@ class Asked:
     vectors: Sequence[AskedVector]
     store: VectorStore
     deadline: float | None = None  # of `time.perf_counter`; None: as long as it takes
+    curves: Curves = field(default_factory=dict)
+    lists: Sequence[Ranked] = ()  # what the hits were made of; none where they are of something else
     notes: dict[AssetId, str] = field(default_factory=dict)  # why a hit stands where it does, for explanations
 
     def check(self) -> None:

@@ -18,7 +18,7 @@ from core.types import Modality
 from retrieval.asked import asset_of
 from retrieval.calibration import NO_CURVES, Curves
 from retrieval.hits import fused
-from retrieval.lists import nearest, ranked, searched, wanted
+from retrieval.lists import Ranked, nearest, ranked, searched, wanted
 from retrieval.recommendation import RecommendRequest, Strategy
 from retrieval.request import Hit, SearchRequest
 from retrieval.seen import is_in, left
@@ -127,13 +127,18 @@ class Supply:
                     best = sorted(held.values(), key=_order)[:KEPT]
                     self._points[at] = {point.id: point for point in best}
 
+    def lists(self) -> list[Ranked]:
+        """What the hits are made of; none of the strategy `best`, whose scores are of no one comparison."""
+        if self._request.strategy is Strategy.BEST:
+            return []
+        return [
+            ranked(each, content, sorted(held.values(), key=_order))
+            for (each, content), held in zip(self._lists, self._points, strict=True)
+        ]
+
     def hits(self) -> list[Hit]:
         """All candidates in one order: by strategy within a list, then by fusion."""
-        if self._request.strategy is not Strategy.BEST:
-            made = [
-                ranked(each, content, sorted(held.values(), key=_order))
-                for (each, content), held in zip(self._lists, self._points, strict=True)
-            ]
+        if made := self.lists():
             return fused(self.base, made, self._parts.curves)
         self._relevance = {}
         lists = [ranked(asked, content, points) for asked, content, points in self._best()]

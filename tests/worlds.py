@@ -15,6 +15,7 @@ from core.stores.memory import MemoryStore
 from core.types import AssetId, Tenant, Text
 from ingest.sources.folder import Found
 from ingest.sources.manifest import Inline, Item
+from retrieval.calibration import NO_CURVES, Curves
 from retrieval.request import Answer, Query, SearchRequest
 from retrieval.search import search
 from tests.doubles import toy_parts
@@ -31,8 +32,8 @@ Things = dict[str, str | tuple[int, int, int]]
 class World:
     """A collection with what a test puts into it."""
 
-    def __init__(self, data: Path) -> None:
-        self.parts: Parts = toy_parts(data)
+    def __init__(self, data: Path, **settings: Any) -> None:
+        self.parts: Parts = toy_parts(data, **settings)
         self.store = MemoryStore()
         self.parts.__dict__["store"] = self.store
         self._folder = data / "files"
@@ -66,7 +67,15 @@ class World:
         PIL.Image.new("RGB", (8, 8), thing).save(path)
         return Found(name, path, metadata or {})
 
-    def ask(self, query: str | Query, *, tenant: Tenant = ME, collection: str = "c", **more: Any) -> Answer:
+    def ask(
+        self,
+        query: str | Query,
+        *,
+        tenant: Tenant = ME,
+        collection: str = "c",
+        curves: Curves = NO_CURVES,
+        **more: Any,
+    ) -> Answer:
         said = Text(query) if isinstance(query, str) else query
         request = SearchRequest(tenant=tenant, collection=collection, query=said, **more)
         parts = self.parts
@@ -75,6 +84,7 @@ class World:
             catalogue=parts.catalogue,
             store=parts.store,
             encoder_of=lambda space: parts.encoders.of_space("toy", space),
+            curves_of=lambda _: curves,
         )
 
     def names(self, query: str | Query, **more: Any) -> list[str]:

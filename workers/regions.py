@@ -12,6 +12,7 @@ from core.spaces import EmbeddingSpace
 from core.types import Asset, Modality
 from ingest.decode.overlay import overlay
 from retrieval.asked import vectors_of
+from retrieval.hits import match_of
 from retrieval.lists import wanted
 from retrieval.regions import LEAST_GRID, MOST_GRID, Explained, occlusion
 from retrieval.request import SearchRequest
@@ -44,7 +45,11 @@ def explain(
     except NoSuchCollection:  # nothing is indexed yet
         points = []
     newest = [point for point in points if point.payload["generation"] == asset.generation]
-    found = [match for each, content in lists if (match := nearest_segment(each, content, newest)) is not None]
+    found = [
+        match_of(each.space, content, point, 1, None)
+        for each, content in lists
+        if (point := nearest_segment(each, content, newest)) is not None
+    ]
     made = Explained(asset=asset.id, external_id=asset.external_id, modality=asset.modality, matches=tuple(found))
     seen = [each for each, content in lists if content is Modality.IMAGE and not each.space.sparse]
     if asset.modality is not Modality.IMAGE or not seen:

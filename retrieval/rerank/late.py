@@ -11,14 +11,14 @@ from uuid import UUID
 
 import numpy as np
 
+from core.points import Found
 from core.ports import EncoderOf
 from core.spaces import EmbeddingSpace, Sparse, Vector
-from core.types import AssetId, Content, Text
-from retrieval.lists import wanted
+from core.types import AssetId, Content, Modality, Text
 from retrieval.request import Hit, InSpace, Like, Mixture, Part, Query, Single
 from retrieval.rerank.options import Options
 from retrieval.rerank.order import blended, ordered, parted
-from retrieval.rerank.vectors import fuse, likeness, points_of
+from retrieval.rerank.vectors import fused_anew, likeness, lists_of, points_of
 from retrieval.stages import Asked
 
 DEPTH = 50
@@ -31,9 +31,9 @@ Weighted = tuple[float, Vector]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Late:
-    """A stage: in each space and for each kind of content, sum over the query's parts of weight x the cosine to the
-    nearest segment, over the sum of weights; these lists are fused as the search does, and the result is `weight` of
-    the new score, the earlier one the rest.
+    """A stage: in each dense space and for each kind of content, sum over the query's parts of weight x the cosine to
+    the nearest segment, over the sum of weights; these lists, and those of words as they were, are fused as the search
+    does, and the result is `weight` of the new score, the earlier one the rest.
 
     Parts are: sentences of a text, cut into windows where they are long; parts of a mixture, as the pictures of a film;
     the segments of an asset that is to be resembled. A query of one part asks for nothing new of a hit but its nearest
@@ -48,25 +48,25 @@ class Late:
     def rerank(self, hits: Sequence[Hit], asked: Asked) -> list[Hit]:
         """Port."""
         head, tail = parted(hits, self.depth)
-        pairs = [(each.space, content) for each, content in wanted(asked.request, asked.index, asked.vectors)]
-        pairs = list(dict.fromkeys((space, content) for space, content in pairs if not space.sparse))
-        parts = {space: self._parts(space, asked) for space, _ in pairs}
-        scores: dict[str, dict[AssetId, float]] = {f"{s.name}/{content}": {} for s, content in pairs}
+        lists = lists_of(asked)
+        dense = list(dict.fromkeys((one.space, one.content) for one in lists if not one.space.sparse))
+        parts = {space: self._parts(space, asked) for space, _ in dense}
+        found: dict[tuple[EmbeddingSpace, Modality], list[Found]] = {pair: [] for pair in dense}
         for hit, points in points_of(head, asked):
             told = []
-            for space, content in pairs:
+            for space, content in dense:
                 some = [point for point in points if point.payload["content"] == content]
                 score = maxsim(space, some, parts[space])
                 if score is not None:
-                    scores[f"{space.name}/{content}"][hit.asset] = score
+                    found[space, content].append(Found(some[0].id, score, some[0].payload))
                     told.append(f"{space.name}/{content} {score:.3f}")
             counts = "/".join(str(len(parts[space])) for space in parts)
             asked.tell(
                 hit, f"{counts} parts x {len(points)} segments: {', '.join(told)}" if told else "no such vectors"
             )
-        weights = {f"{s.name}/{c}": asked.request.weights.get(s.name, 1.0) for s, c in pairs}
-        fused = fuse(scores, weights, asked.request.fusion)
-        return ordered(head, blended(head, fused, self.weight), tail)
+        anew = fused_anew(asked, [found.get((one.space, one.content)) for one in lists])
+        scores = {hit.asset: anew[hit.asset].score for hit in head if hit.asset in anew}
+        return ordered(head, blended(head, scores, self.weight), tail)
 
     def _parts(self, space: EmbeddingSpace, asked: Asked) -> list[Weighted]:
         """The vectors of the query's parts in a space, with their weights; the query itself when it has no parts."""

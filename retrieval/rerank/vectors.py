@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.points import Stored
+from core.points import Found, Stored
 from core.spaces import EmbeddingSpace, Sparse, Vector
 from core.types import AssetId
 from retrieval.asked import asset_of
-from retrieval.fusion import dbsf, rrf
-from retrieval.request import Fusion, Hit
+from retrieval.hits import fused
+from retrieval.lists import Ranked, wanted
+from retrieval.request import Hit
 from retrieval.stages import Asked
 
 ASSETS = 16  # asked for at once: each may have a thousand segments
+DIGITS = 6  # of a score: vectors are kept in 32 bits, and say nothing of further ones
 
 
 def points_of(hits: Sequence[Hit], asked: Asked) -> Iterator[tuple[Hit, list[Stored]]]:
@@ -51,17 +53,42 @@ def _product(one: Vector, other: Vector) -> float:
     return float(np.asarray(one, np.float64) @ np.asarray(other, np.float64))
 
 
-def fuse(
-    lists: Mapping[str, Mapping[AssetId, float]], weights: Mapping[str, float], how: Fusion | None
-) -> dict[AssetId, float]:
-    """One score an asset out of its scores in several lists, as the search fuses them: by rank, or, when another fusion
-    is asked for, by scores put on one scale."""
-    scored = {
-        name: sorted(((str(asset), score) for asset, score in held.items()), key=lambda each: (-each[1], each[0]))
-        for name, held in lists.items()
-    }
-    if how in (None, Fusion.RRF):
-        order = rrf({name: [asset for asset, _ in held] for name, held in scored.items()}, weights)
-    else:
-        order = dbsf(scored, weights)
-    return {asset_of(asset): score for asset, score in order}
+def lists_of(asked: Asked) -> Sequence[Ranked]:
+    """The lists that the hits were made of; those that would be asked for, empty, where nobody knows."""
+    return asked.lists or [
+        Ranked(each, content, ()) for each, content in wanted(asked.request, asked.index, asked.vectors)
+    ]
+
+
+def fused_anew(asked: Asked, found: Sequence[Sequence[Found] | None]) -> dict[AssetId, Hit]:
+    """The hits, best first, as the search makes them, had its lists said of candidates what is found of them now: for
+    each of `lists_of` the points, one an asset, or None: the list is left as it is."""
+    lists = [
+        one if points is None else _compared_anew(one, points) if asked.lists else _list_of(one, points)
+        for one, points in zip(lists_of(asked), found, strict=True)
+    ]
+    return {hit.asset: hit for hit in fused(asked.request, lists, asked.curves)}
+
+
+def _compared_anew(one: Ranked, points: Sequence[Found]) -> Ranked:
+    """Candidates share among them the places that they have in the list: what is not looked at stays in its own. A
+    candidate that the list does not have comes in before one that it has, or not at all: there the list ends."""
+    now = {point.payload["asset"]: point for point in points}
+    places = [at for at, point in enumerate(one.points) if point.payload["asset"] in now]
+    there = [one.points[at].payload["asset"] for at in places]
+    held = set(there)
+    both = [*there, *(asset for asset in now if asset not in held)]
+    order = sorted(both, key=lambda asset: -round(now[asset].score, DIGITS))  # what ties stays as it stood
+    while order and order[-1] not in held:
+        order.pop()
+    out = list(one.points)
+    for at, asset in zip(places, order, strict=False):
+        out[at] = now[asset]
+    if places:
+        after = places[-1] + 1
+        out[after:after] = [now[asset] for asset in order[len(places) :]]
+    return Ranked(one.asked, one.content, out)
+
+
+def _list_of(one: Ranked, points: Sequence[Found]) -> Ranked:
+    return Ranked(one.asked, one.content, sorted(points, key=lambda point: (-point.score, point.id.int)))

@@ -21,6 +21,7 @@ from retrieval.history import Example
 from retrieval.recommend import recommend_all
 from retrieval.recommendation import Freshness, Recommendation, Strategy
 from retrieval.request import InSpace, Like
+from retrieval.rerank.rescoring import Exact
 from retrieval.seen import seen_keys
 from tests.recommended import answer, colours, liked, names, opened, request
 from tests.worlds import ME, OTHER, World
@@ -148,6 +149,13 @@ def test_diversity_and_other_stages_apply(world: World) -> None:
     stage = mmr(spaces, {"lambda": 0.3})
     made = answer(world, Example(Text("red"), "red"), limit=2, stages=(stage,))
     assert names(made)[1] == "other"
+
+
+def test_comparing_candidates_exactly_keeps_their_order(world: World) -> None:
+    colours(world)
+    for strategy in (Strategy.AVERAGE, Strategy.SUM):
+        plain = answer(world, *liked("r0"), strategy=strategy)
+        assert names(answer(world, *liked("r0"), strategy=strategy, stages=(Exact(),))) == names(plain)
 
 
 def test_a_least_relevance_needs_a_calibration_and_is_held_to(world: World) -> None:
