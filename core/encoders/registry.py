@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import cast
 
 from core.encoders.checked import Checked
 from core.encoders.profiles import PROFILES
-from core.errors import BadModel, MissingExtra, ModelMismatch, UnknownProfile
+from core.errors import BadModel, Fault, MissingExtra, ModelMismatch, UnknownProfile
 from core.ports import Embeds, Encoder
 from core.spaces import EmbeddingSpace
 from core.types import Modality
@@ -141,7 +142,8 @@ class Encoders:
     def _make(self, part: str) -> Sequence[Embeds]:
         name, colon, argument = part.partition(":")
         if name in self._more:
-            return self._more[name](argument)
+            with _translated(part, "the family that was handed over"):
+                return _checked(self._more[name](argument))
         if name in PROFILES and PROFILES[name].model and not colon:
             from core.encoders.models import made
 
@@ -152,11 +154,8 @@ class Encoders:
         if name not in known:
             there = sorted({*known, *self._more, *PROFILES} - WITH_ARGUMENT.keys() | {*WITH_ARGUMENT.values()})
             raise UnknownProfile(f"there is no profile {name!r}; there is: {', '.join(there)}")
-        try:
-            family = cast(Family, known[name].load())
-        except ModuleNotFoundError as exc:
-            raise MissingExtra(f"profile {name!r} needs the package {exc.name}: pip install {exc.name}") from exc
-        return family(argument)
+        with _translated(part, f"its plug-in {known[name].value}"):
+            return _checked(cast(Family, known[name].load())(argument))
 
 
 def _absolute(part: str) -> str:
@@ -168,3 +167,29 @@ def _absolute(part: str) -> str:
     if "+" in path:
         raise BadModel(f"{part}: a + joins profiles, and {path} has one: link to it from a folder without")
     return f"{name}:{path}"
+
+
+@contextmanager
+def _translated(part: str, plug_in: str) -> Iterator[None]:
+    """The seam of every family, which is anybody's code."""
+    try:
+        yield
+    except Fault:
+        raise
+    except ModuleNotFoundError as exc:
+        raise MissingExtra(f"profile {part!r} needs the package {exc.name}: pip install {exc.name}") from exc
+    except Exception as exc:
+        raise BadModel(
+            f"profile {part!r}: {plug_in} cannot be used ({type(exc).__name__}: {exc}): mend or update the package "
+            "that brings it, or name another profile"
+        ) from exc
+
+
+def _checked(made: Sequence[Embeds]) -> Sequence[Embeds]:
+    """What a family returned. Raises TypeError, whatever its properties raise."""
+    for encoder in made:
+        if not (isinstance(getattr(encoder, "space", None), EmbeddingSpace) and callable(encoder.encode)):
+            raise TypeError(f"it makes {type(encoder).__name__}, which has no space and encode")
+    if not made:
+        raise TypeError("it makes no encoder")
+    return made

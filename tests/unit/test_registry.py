@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import tests
 from core.encoders import registry
 from core.encoders.checked import Checked
 from core.encoders.registry import Encoders, families
@@ -90,6 +92,43 @@ def test_a_profile_whose_package_is_missing_names_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(registry, "families", lambda: there)
     with pytest.raises(MissingExtra, match="'far' needs the package no_such_package_at_all"):
         Encoders().of_profile("far")
+
+
+def broken(argument: str) -> Any:
+    """A family that keeps no promise."""
+    match argument:
+        case "raises":
+            raise RuntimeError("the licence has run out")
+        case "one":
+            return ColourEncoder()
+        case "strange":
+            return [object()]
+        case _:
+            return {"nothing": None, "empty": []}[argument]
+
+
+@pytest.mark.parametrize(
+    ("where", "argument", "why"),
+    [
+        ("tests.broken_on_import:make", "", "ZeroDivisionError: division by zero"),
+        ("tests.unit.test_registry:no_such_thing", "", "AttributeError: module .* has no attribute 'no_such_thing'"),
+        ("tests.unit.test_registry:broken", "raises", "RuntimeError: the licence has run out"),
+        ("tests.unit.test_registry:broken", "nothing", "TypeError: 'NoneType' object is not iterable"),
+        ("tests.unit.test_registry:broken", "one", "TypeError: 'ColourEncoder' object is not iterable"),
+        ("tests.unit.test_registry:broken", "strange", "TypeError: it makes object, which has no space and encode"),
+        ("tests.unit.test_registry:broken", "empty", "TypeError: it makes no encoder"),
+    ],
+)
+def test_a_broken_plug_in_is_a_bad_model_that_says_where_what_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str, argument: str, why: str
+) -> None:
+    (tmp_path / "broken_on_import.py").write_text("1 / 0")
+    monkeypatch.setattr("tests.__path__", [*tests.__path__, str(tmp_path)])
+    monkeypatch.setattr(registry, "families", lambda: {"mine": EntryPoint("mine", where, registry.GROUP)})
+    with pytest.raises(
+        BadModel, match=rf"^profile 'mine:{argument}': its plug-in {where} cannot be used \({why}\): mend"
+    ):
+        Encoders().of_profile(f"mine:{argument}")
 
 
 def test_a_plug_in_is_loaded_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
