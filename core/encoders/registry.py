@@ -142,7 +142,7 @@ class Encoders:
     def _make(self, part: str) -> Sequence[Embeds]:
         name, colon, argument = part.partition(":")
         if name in self._more:
-            with _translated(part, "the family that was handed over"):
+            with _translated(part):
                 return _checked(self._more[name](argument))
         if name in PROFILES and PROFILES[name].model and not colon:
             from core.encoders.models import made
@@ -154,7 +154,7 @@ class Encoders:
         if name not in known:
             there = sorted({*known, *self._more, *PROFILES} - WITH_ARGUMENT.keys() | {*WITH_ARGUMENT.values()})
             raise UnknownProfile(f"there is no profile {name!r}; there is: {', '.join(there)}")
-        with _translated(part, f"its plug-in {known[name].value}"):
+        with _translated(part, known[name]):
             return _checked(cast(Family, known[name].load())(argument))
 
 
@@ -170,7 +170,7 @@ def _absolute(part: str) -> str:
 
 
 @contextmanager
-def _translated(part: str, plug_in: str) -> Iterator[None]:
+def _translated(part: str, entry: EntryPoint | None = None) -> Iterator[None]:
     """The seam of every family, which is anybody's code."""
     try:
         yield
@@ -179,8 +179,9 @@ def _translated(part: str, plug_in: str) -> Iterator[None]:
     except ModuleNotFoundError as exc:
         raise MissingExtra(f"profile {part!r} needs the package {exc.name}: pip install {exc.name}") from exc
     except Exception as exc:
+        whose = f" {entry.value}" if entry is not None else ""
         raise BadModel(
-            f"profile {part!r}: {plug_in} cannot be used ({type(exc).__name__}: {exc}): mend or update the package "
+            f"profile {part!r}: its plug-in{whose} cannot be used ({type(exc).__name__}: {exc}): mend or update the package "
             "that brings it, or name another profile"
         ) from exc
 
