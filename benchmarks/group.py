@@ -51,6 +51,15 @@ def processes() -> dict[int, Process]:
     return found
 
 
+def spent_below(pid: int) -> float:
+    """Core seconds that the children of a process used, and theirs; those that have ended count as their parents'."""
+    table = processes()
+    ours = {pid}
+    while more := {each for each, p in table.items() if p.parent in ours} - ours:
+        ours |= more
+    return sum(table[each].spent for each in ours & table.keys() if each != pid)
+
+
 def named(argv: list[str]) -> str:
     """What a command line runs: the command of quiver, or else the program."""
     said = argv[argv.index(QUIVER[-1]) + 1 :] if QUIVER[-1] in argv else [Path(argv[0]).name]
@@ -72,11 +81,7 @@ class Group:
 
     def spent(self) -> float:
         """Core seconds that all of it used, with what has ended."""
-        table = processes()
-        ours = {self.process.pid}
-        while more := {pid for pid, p in table.items() if p.parent in ours} - ours:
-            ours |= more
-        return sum(table[pid].spent for pid in ours & table.keys())
+        return spent_below(self.process.pid) + processes()[self.process.pid].spent
 
     def kill_worker(self) -> bool:
         """Kill -9; whether there was one."""

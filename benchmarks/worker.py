@@ -1,15 +1,18 @@
-"""The rate of a Celery worker over that of its encoders alone, and where the rest goes.
+"""The rate of a Celery worker beside the same work in one process and its encoders alone, and where the rest goes.
 
-Small JPEGs, so that all that is not encoding shows. A real broker, store process and worker, all on this machine;
-the clock starts when all are registered and stops when all have receipts. Rounds alternate with the encoders alone,
-one lane a core as in the worker, and medians count. What each stage took is what the worker tells Prometheus.
+Small JPEGs, so that all that is not encoding shows. A real broker, store process and worker, all on this machine. The
+clock runs from the first file that is registered to the last receipt, in the worker as in the one process. Rounds
+alternate, the encoders alone run on one lane a core as in both, and medians count. What each stage took is what the
+worker tells Prometheus. Each run is a tenant's own, so that nothing is found of the run before.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
+import shutil
 import socket
 import statistics
 import sys
@@ -23,14 +26,18 @@ from operator import or_
 from pathlib import Path
 from urllib.request import urlopen
 
+from benchmarks.group import spent_below
 from benchmarks.load import cores, measured
 from benchmarks.photos import make_photos
 from benchmarks.pipeline import BATCH, CACHE, decode, encode_all, on_all_cores, unseen
+from core.encoders.registry import Encoders
 from core.errors import Unavailable
 from core.records import State
+from core.runtime.settings import load_settings
 from core.runtime.wiring import Parts, open_parts
 from core.types import AssetId, Tenant
 from ingest.sources.paths import items
+from quiver import Quiver
 from workers.broker import broker
 from workers.collections import ensure
 from workers.intake import register
@@ -39,7 +46,6 @@ from workers.tasks import enqueue
 
 OUT = Path("docs/benchmarks/worker.json")
 SMALL = ((320, 240, 1.0),)
-ME = Tenant("default")
 QUIVER = (sys.executable, "-c", "from quiver.cli.app import main; main()")
 STAGE = re.compile(r'quiver_stage_seconds_total\{stage="(\w+)"\} (\S+)')
 LONGEST = 1800.0  # seconds
@@ -88,58 +94,77 @@ def stages(port: int) -> dict[str, float] | None:
         return None
 
 
-def index(parts: Parts, collection: str, photos: Sequence[Path]) -> float:
-    """Seconds from telling the worker of all photos, registered before, until the last has its receipt."""
-    batches: list[Sequence[AssetId]] = []
-    made = ensure(parts, collection)
-    register(parts, ME, made, items(photos), lambda _, ids: batches.append(ids))
-    tell = enqueue(parts)
+def ingest(parts: Parts, name: str, photos: Sequence[Path], *, a_task: int) -> float:
+    """Seconds from registering the first, told to the worker by so many a task, until the last has its receipt."""
+    made, tenant, tell = ensure(parts, "bench"), Tenant(name), enqueue(parts)
+
+    def submit(collection: str, ids: Sequence[AssetId]) -> None:
+        for at in range(0, len(ids), a_task):
+            tell(collection, ids[at : at + a_task])
+
     began = time.perf_counter()
-    for ids in batches:
-        tell(collection, ids)
-    while (counts := parts.catalogue.counts(ME, collection))[State.INDEXED] < len(photos):
+    register(parts, tenant, made, items(photos), submit)
+    while (counts := parts.catalogue.counts(tenant, made.name))[State.INDEXED] < len(photos):
         if counts[State.FAILED] or time.perf_counter() - began > LONGEST:
             raise SystemExit(f"not all were indexed: {counts}")
-        time.sleep(0.1)
+        time.sleep(0.05)
     return time.perf_counter() - began
+
+
+def in_process(folder: Path, encoders: Encoders, photos: Sequence[Path]) -> float:
+    """Seconds that the same takes without a worker, from the first to the last."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with Quiver(Parts(load_settings(data=folder), encoders)) as quiver, measured() as load:
+        report = quiver.ingest(*photos, collection="bench")
+    if report.indexed != len(photos):
+        raise SystemExit(f"{report.indexed} of {len(photos)} indexed: {report.refused} {report.failures}")
+    return load.wall
 
 
 def main() -> None:
     """Print the table, write the JSON."""
     args = argparse.ArgumentParser(description=__doc__)
-    args.add_argument("--photos", type=int, default=2000)
+    args.add_argument("--photos", type=int, default=800)
     args.add_argument("--rounds", type=int, default=3)
     said = args.parse_args()
     photos = make_photos(CACHE / "small", said.photos, of=SMALL)
-    n = len(photos)
+    n, encoders = len(photos), Encoders()
     rounds = []
     with tempfile.TemporaryDirectory(prefix="quiver-") as folder, machine(Path(folder)) as (parts, port):
-        made = parts.encoders.of_profile(parts.settings.profile)
+        made = encoders.of_profile(parts.settings.profile)
         some = decode(photos[:BATCH], reduce(or_, (encoder.wants for encoder in made)))
         encode_all(made, some)
-        index(parts, "warm", photos[: 4 * BATCH])
+        ingest(parts, "warm", photos[: 4 * BATCH], a_task=BATCH)
+        in_process(Path(folder) / "alone", encoders, photos[:BATCH])
         for number in range(said.rounds):
-            alone = on_all_cores(lambda batch: encode_all(made, unseen(some[: len(batch)])), photos)
-            before = stages(port) or {}
-            with measured() as load:
-                worked = index(parts, f"round-{number}", photos)
-            after = stages(port) or {}
+            with measured(also=lambda: spent_below(os.getpid())) as load:
+                alone = on_all_cores(lambda batch: encode_all(made, unseen(some[: len(batch)])), photos)
+                here = in_process(Path(folder) / "alone", encoders, photos)
+                before = stages(port) or {}
+                worked = ingest(parts, f"batches-{number}", photos, a_task=BATCH)
+                after = stages(port) or {}
+                singly = ingest(parts, f"singles-{number}", photos, a_task=1)
             lanes = {name: spent - before.get(name, 0.0) for name, spent in after.items()}
             lanes["waiting"] = cores() * worked - sum(lanes.values())
-            one = {"encoders_per_s": n / alone, "worker_per_s": n / worked, "share": alone / worked}
+            one = {"encoders_per_s": n / alone, "in_process_per_s": n / here, "worker_per_s": n / worked}
+            one |= {"singly_per_s": n / singly, "share": alone / worked, "of_in_process": here / worked}
+            one |= {"singly_of_batches": worked / singly, "encoders_ms": 1000 * alone * cores() / n}
             one |= {f"{name}_ms": 1000 * spent / n for name, spent in lanes.items()}
-            one |= {"encoders_ms": 1000 * alone * cores() / n, "registered_and_indexed_s": load.wall}
+            one |= {"cores_of_others": load.others}
             rounds.append(one)
             print(f"round {number + 1}: " + "  ".join(f"{name} {value:.2f}" for name, value in one.items()), flush=True)
-    median = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+    median = {name: statistics.median(one.get(name, 0.0) for one in rounds) for name in rounds[0]}
+    spent = [name.removesuffix("_ms") for name in median if name.endswith("_ms") and name != "encoders_ms"]
     table = {
         "encoders alone, a lane a core": f"{median['encoders_per_s']:.1f} images/s",
-        "**a worker of as many lanes**": f"**{median['worker_per_s']:.1f} images/s, {median['share']:.2f} of it**",
+        "all of it in one process": f"{median['in_process_per_s']:.1f} images/s",
+        f"**through a worker, {BATCH} a task**": f"**{median['worker_per_s']:.1f} images/s: "
+        f"{median['of_in_process']:.2f} of one process, {median['share']:.2f} of the encoders alone**",
+        "through a worker, one a task": f"{median['singly_per_s']:.1f} images/s: {median['singly_of_batches']:.2f} of "
+        f"{BATCH} a task",
         "encoders alone, lane time an image": f"{median['encoders_ms']:.2f} ms",
-        **{
-            f"in the worker: {name}": f"{median[f'{name}_ms']:.2f} ms"
-            for name in ("encode", "decode", "upsert", "commit", "waiting")
-        },
+        **{f"in the worker: {name}": f"{median[f'{name}_ms']:.2f} ms" for name in spent},
+        "cores that others used meanwhile": f"{median['cores_of_others']:.2f}",
     }
     print(f"\n{n} photos of 320x240, {cores()} cores, median of {said.rounds} rounds")
     for name, value in table.items():
