@@ -16,7 +16,7 @@ from ingest.limits import Limits, size_limit
 
 Pieces = Generator[Piece, None, None]
 
-HELD = 32 * 2**20  # bytes of content in one piece, and one segment more
+HELD = 16 * 2**20  # bytes of content in one piece, and one segment more; both sides of a cage hold them
 WORK = 5.0  # seconds of processor time that go into one piece, and one segment more: a cage allows so much a piece
 
 

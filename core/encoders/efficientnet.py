@@ -19,6 +19,7 @@ from PIL.Image import Resampling
 
 from core.encoders import vino
 from core.encoders.fast import APART, SAME, fidelity
+from core.encoders.heap import give_back
 from core.encoders.resizing import resized
 from core.encoders.threads import one_a_lane
 from core.errors import BadModel, MissingExtra
@@ -214,6 +215,7 @@ class Trunk:
         with self._lock:
             if self._forward is None:
                 self._forward = self.load()
+                give_back()
             return self._forward
 
 

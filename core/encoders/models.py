@@ -16,6 +16,7 @@ from core.encoders.batches import by_tokens
 from core.encoders.checkpoint import Checkpoint
 from core.encoders.families import Prompts, read
 from core.encoders.files import digest
+from core.encoders.heap import give_back
 from core.encoders.hub import snapshot, verify
 from core.encoders.loading import load, tokenizer
 from core.encoders.resizing import resized
@@ -136,6 +137,7 @@ class ModelEncoder:
                 sound = self.checkpoint.design.sound
                 self._filters = sound.filters() if sound is not None else None
                 self._towers = load(self.checkpoint, self._tokenizer())
+                give_back()
             return self._towers
 
 

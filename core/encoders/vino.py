@@ -37,8 +37,11 @@ def compiled(module: Any, example: Float, precision: str) -> Callable[[Float], F
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of folders it leaves open, and of what it traces, which is tried afterwards
         import openvino
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-        read = openvino.convert_model(module, example_input=torch.from_numpy(example))
+        # Traced once: to trace it again and compare takes seconds, and imports a good part of torch that stays.
+        given, once = torch.from_numpy(example), {"check_trace": False}
+        read = openvino.convert_model(TorchScriptPythonDecoder(module, example_input=given, trace_kwargs=once))
     read.reshape([-1, *example.shape[1:]])
     lanes = len(os.sched_getaffinity(0))
     threads = {"NUM_STREAMS": lanes, "INFERENCE_NUM_THREADS": lanes, "ENABLE_CPU_PINNING": False}

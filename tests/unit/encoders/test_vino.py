@@ -20,7 +20,7 @@ from tests.unit.encoders.test_models import contents_of
 pytestmark = pytest.mark.skipif(not vino.installed(), reason="OpenVINO is not installed")
 
 
-def convolution() -> torch.nn.Module:
+def convolution() -> torch.nn.Sequential:
     torch.manual_seed(0)
     layers = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU6(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
     return torch.nn.Sequential(*layers).eval()
@@ -40,6 +40,14 @@ def test_batches_of_every_size_from_several_threads_are_those_of_torch() -> None
 def test_its_converter_finds_nothing_to_report_its_use_with() -> None:
     vino.compiled(convolution(), np.zeros((2, 3, 20, 20), np.float32), "float32")
     assert sys.modules["openvino_telemetry"] is None
+
+
+def test_a_module_is_run_once_to_be_compiled() -> None:
+    runs = []
+    module = convolution()
+    module[0].register_forward_hook(lambda *_: runs.append(1))
+    vino.compiled(module, np.zeros((2, 3, 20, 20), np.float32), "float32")
+    assert len(runs) == 1
 
 
 def test_the_packaged_pictures_are_those_of_torch(monkeypatch, caplog) -> None:
