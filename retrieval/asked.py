@@ -51,7 +51,7 @@ def _encoded(request: SearchRequest, index: Index, what: Single, encoder_of: Enc
         if asked in space.modalities
     ]
     if not out:
-        raise NoSpaceFor(f"no space of {request.collection!r} can embed {asked} queries")
+        raise NoSpaceFor(f"no space of {request.collection!r} can embed {asked} queries: ask by something else")
     return out
 
 

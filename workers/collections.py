@@ -12,13 +12,14 @@ import json
 import re
 from collections.abc import Iterable
 
-from core.errors import BadQuery, NoSuchCollection
+from core.errors import BadQuery, NoSpaceFor, NoSuchCollection
 from core.fields import Fields
 from core.ports import Encoder
 from core.records import Collection, Index, IndexState
 from core.runtime.wiring import Parts
-from core.types import Reading, Tenant
+from core.types import Modality, Reading, Tenant
 
+SHOWN_OR_HEARD = (Modality.IMAGE, Modality.AUDIO)  # what there is in a film
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -118,4 +119,18 @@ def first_index(collection: Collection, encoders: tuple[Encoder, ...]) -> Index:
         spaces=spaces,
         fields=collection.fields,
         reads=collection.reads,
+    )
+
+
+def no_space(parts: Parts, collection: Collection, external_id: str, modality: Modality) -> NoSpaceFor:
+    """Why something does not fit into a collection, and which collection would take it."""
+    said = f"{external_id}: no space of {label_of(collection.name)!r} embeds {modality}"
+    able = parts.encoders.embedding(*(SHOWN_OR_HEARD if modality is Modality.VIDEO else (modality,)))
+    if not able:
+        return NoSpaceFor(f"{said}, nor does a profile that is known: see `quiver models`")
+    names = collection.profile.split("+")
+    both = "+".join([*names, *able[: able[0] not in names]])
+    return NoSpaceFor(
+        f"{said}; {', '.join(able)} {'does' if len(able) == 1 else 'do'}: make a collection with --profile {both}, or "
+        "reindex this one to it, and ingest again"
     )

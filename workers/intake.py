@@ -9,7 +9,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 
-from core.errors import BadMetadata, NoSpaceFor, Overloaded, Refused, TooLarge
+from core.errors import BadMetadata, Overloaded, Refused, TooLarge
 from core.records import Collection, Draft, Outcome
 from core.runtime.wiring import Parts
 from core.types import AssetId, Modality, Tenant
@@ -18,6 +18,7 @@ from ingest.sources.manifest import Item
 from ingest.sources.stored import Stored
 from ingest.sources.upload import Upload
 from ingest.sources.url import Remote
+from workers.collections import SHOWN_OR_HEARD, no_space
 from workers.decoding import limits_of
 from workers.fetching import fetcher_of
 from workers.sourced import Known, Sourced
@@ -73,9 +74,10 @@ class Drafts:
     def __init__(self, parts: Parts, collection: Collection, *, fetches: bool) -> None:
         spaces = parts.catalogue.serving(collection.name).spaces
         self._taken = frozenset(modality for space in spaces for modality in space.modalities)
-        if self._taken & {Modality.IMAGE, Modality.AUDIO}:
+        if not self._taken.isdisjoint(SHOWN_OR_HEARD):
             self._taken |= {Modality.VIDEO}
-        self._blobs, self._name = parts.blobs, collection.name
+        self._blobs = parts.blobs
+        self._no_space = partial(no_space, parts, collection)
         self._draft = partial(
             draft,
             blobs=parts.blobs,
@@ -92,7 +94,7 @@ class Drafts:
         if "\0" in made.external_id:
             raise BadMetadata("an external id holds a NUL character: take it out")
         if made.modality not in self._taken:
-            raise NoSpaceFor(f"{made.external_id}: no space of {self._name!r} embeds {made.modality}")
+            raise self._no_space(made.external_id, made.modality)
         return made
 
     def restore(self, registered: Sequence[tuple[Item, Draft]]) -> list[tuple[Draft, Refused]]:

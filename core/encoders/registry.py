@@ -116,6 +116,10 @@ class Encoders:
             Listed(name=name, model="", embeds=nothing, about="a plug-in", here=True, megabytes=0) for name in others
         ]
 
+    def embedding(self, *contents: Modality) -> list[str]:
+        """The profiles of the table that embed one of these."""
+        return [name for name, row in PROFILES.items() if row.embeds & set(contents)]
+
     def pull(self, profile: str) -> list[str]:
         """Download what the profile's models lack here and check all of their files; the commits by hub id.
 
@@ -181,8 +185,8 @@ def _translated(part: str, entry: EntryPoint | None = None) -> Iterator[None]:
     except Exception as exc:
         whose = f" {entry.value}" if entry is not None else ""
         raise BadModel(
-            f"profile {part!r}: its plug-in{whose} cannot be used ({type(exc).__name__}: {exc}): mend or update the package "
-            "that brings it, or name another profile"
+            f"profile {part!r}: its plug-in{whose} cannot be used ({type(exc).__name__}: {exc}): mend or update the "
+            "package that brings it, or name another profile"
         ) from exc
 
 

@@ -171,7 +171,10 @@ def show_report(report: IngestReport, collection: str) -> None:
     else:
         changes = f"{report.added} added, {report.changed} changed, {report.unchanged} unchanged"
         if not report.added + report.changed + report.indexed + len(report.pruned):
-            changes = f"nothing changed: {report.unchanged} assets are as they were"
+            well = report.unchanged - len(report.failures)
+            changes = f"nothing changed: {well} assets are as they were"
+            if report.failed and not well:
+                changes = "nothing was taken in"
         if report.pruned:
             changes += f", {len(report.pruned)} removed"
         done = "handed to the workers" if report.enqueued else f"{report.indexed} indexed in {report.seconds:.1f} s"

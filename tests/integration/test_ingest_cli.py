@@ -22,6 +22,7 @@ from quiver.cli.bar import bound_by
 from tests.doubles import toy_parts
 from tests.httpd import png
 from tests.integration.test_cli import Run, call, use_toy
+from tests.media import sound
 from tests.unit.test_sidecars import VTT
 from tests.unit.test_tables import parquet
 from tests.unit.test_tars import made
@@ -300,3 +301,26 @@ def test_an_ingest_killed_in_the_middle_goes_on_where_it_stood(tmp_path):
     parts = toy_parts(data)
     with Quiver(parts) as quiver:
         assert quiver.status("c")[0].counts[State.INDEXED] == 900
+
+
+def test_what_no_space_embeds_says_which_profile_does_and_that_nothing_was_taken_in(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "song.mp3").write_bytes(sound("mp3"))
+    ran = run("ingest", tmp_path / "song.mp3", "-c", "fm")
+    assert ran.status == 1
+    said = " ".join(ran.out.split())
+    assert said.startswith("fm: nothing was taken in; 0 indexed")
+    assert "failed: 1 NoSpaceFor" in said
+    whole = run("ingest", tmp_path / "song.mp3", "-c", "fm", "--json").json["refused"][0]["message"]
+    assert whole == (
+        "song.mp3: no space of 'fm' embeds audio; clap does: make a collection with --profile toy+clap, or reindex "
+        "this one to it, and ingest again"
+    )
+
+
+def test_what_failed_before_is_not_among_what_is_as_it_was(run: Run, tmp_path: Path) -> None:
+    for name, text in (("a", "poison"), ("b", "red")):
+        (tmp_path / f"{name}.txt").write_text(text)
+    places = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    run("ingest", *places)
+    assert run("ingest", *places).out.startswith("default: nothing changed: 1 assets are as they were;")
+    assert run("ingest", places[0]).out.startswith("default: nothing was taken in;")

@@ -17,6 +17,7 @@ from core.encoders.checked import Checked
 from core.encoders.registry import Encoders, families
 from core.errors import BadModel, MissingExtra, ModelMismatch, UnknownProfile
 from core.ports import Embeds, Encoder
+from core.types import Modality
 from tests.doubles import ColourEncoder, WordEncoder, toy
 
 
@@ -188,3 +189,10 @@ def test_a_folder_is_loaded_once_however_it_is_said(tmp_path: Path, monkeypatch:
     [made] = encoders.of_profile("hf:model")
     assert made.space.name == str(tmp_path / "model")
     assert encoders.of_profile(f"hf:{tmp_path}/model") == (made,)
+
+
+def test_profiles_are_named_by_what_they_embed() -> None:
+    embedding = Encoders().embedding
+    assert embedding(Modality.AUDIO) == ["clap"]
+    assert embedding(Modality.IMAGE, Modality.AUDIO) == ["packaged", "clip", "siglip2", "clap", "dinov2"]
+    assert embedding(Modality.VIDEO) == []
