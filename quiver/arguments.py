@@ -1,4 +1,4 @@
-"""What each argument of a question or a wish has to be, told by name before anything else is done with it."""
+"""What each argument of a question, a wish or an evaluation has to be, looked at before anything is done with it."""
 
 from __future__ import annotations
 
@@ -54,6 +54,10 @@ def _several(held: Any) -> bool:
     return isinstance(held, Iterable) and not isinstance(held, (str, bytes, Mapping))
 
 
+def _file_or(fits: Fits) -> Fits:
+    return lambda held: isinstance(held, (str, Path)) or fits(held)
+
+
 def _by_name(fits: Fits) -> Fits:
     return lambda held: (
         isinstance(held, Mapping) and all(isinstance(name, str) and fits(each) for name, each in held.items())
@@ -72,8 +76,9 @@ def _or_none(kind: Kind) -> Kind:
 
 _TEXT, _FLAG, _WHOLE = Kind("a text", _any(str)), Kind("true or false", _flag), Kind("a whole number", _whole)
 _NUMBER, _FILE = Kind("a number", is_number), Kind("a path, or bytes", _any(str, Path, bytes))
-_EXAMPLES = Kind("a list of examples", _list())
+_TEXTS, _EXAMPLES = Kind("a list of texts", _list(_any(str))), Kind("a list of examples", _list())
 _CONTENTS = Kind("a list of texts, and of pictures as bytes", _list(_any(str, bytes)))
+_SETTINGS = _or_none(Kind("a mapping of what `search` takes", _any(Mapping)))
 _IDS = Kind("a list of ids and external ids", _several)
 
 KINDS: Mapping[str, Kind] = {  # but `where` and `vector`: what reads their many forms says what is wrong with them
@@ -83,7 +88,7 @@ KINDS: Mapping[str, Kind] = {  # but `where` and `vector`: what reads their many
     "video": _or_none(_FILE),
     "like": _or_none(Kind("an id or external id", _any(str, UUID))),
     "mix": _or_none(Kind("a list of parts, as {'text': 'at night', 'weight': 0.5}", _list(_any(Mapping)))),
-    "less": Kind("a list of texts", _list(_any(str))),
+    "less": _TEXTS,
     "modality": _or_none(Kind("a modality, or a list of them", lambda held: isinstance(held, str) or _several(held))),
     "limit": _WHOLE,
     "offset": _WHOLE,
@@ -117,6 +122,18 @@ KINDS: Mapping[str, Kind] = {  # but `where` and `vector`: what reads their many
     "fallback": _TEXT,
     "page": _or_none(_TEXT),
     "reasons": _FLAG,
+    "queries": _or_none(Kind("a file of JSON Lines, or a list of mappings", _file_or(_several))),
+    "qrels": _or_none(Kind("a file, or query to asset to a whole number", _file_or(_by_name(_by_name(_whole))))),
+    "pairs": _or_none(Kind("a file, or a list of a caption and an asset each", _file_or(_several))),
+    "settings": _SETTINGS,
+    "against_settings": _SETTINGS,
+    "against": _or_none(_TEXT),
+    "at": Kind("a list of whole numbers", _list(_whole)),
+    "depth": _WHOLE,
+    "by": _TEXTS,
+    "filters": _TEXTS,
+    "recall_sample": _WHOLE,
+    "seed": _WHOLE,
 }
 
 

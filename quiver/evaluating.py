@@ -6,11 +6,13 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from reprlib import repr as shortly
 from typing import Any
 
 from core.errors import BadQuery, Refused
 from core.filters import Filter
 from core.records import Collection
+from quiver.arguments import check
 from quiver.asking import Asking, Question, question_of
 from retrieval.evaluate import AT, DEPTH, Case, Report
 from retrieval.expression import read_where
@@ -56,7 +58,8 @@ class Evaluating(Asking):
         Raises MissingExtra, NoSuchPath, NoSuchCollection, BadQuery, BadFilter. Lines that cannot be read, queries that
         are refused and assets that are not there are named in the report.
         """
-        how = Judging(at=at, depth=depth, by=tuple(by), sample=recall_sample, seed=seed)
+        check({"settings": settings, "against": against, "against_settings": against_settings})
+        how = judging_of(at=at, depth=depth, by=by, filters=filters, recall_sample=recall_sample, seed=seed)
         read = read_given(queries, qrels, pairs)
         here = self._asker(collection, read, settings, filters)
         rival = None
@@ -96,10 +99,18 @@ class Evaluating(Asking):
         """As the facade that searches makes it."""
 
 
+def judging_of(**said: Any) -> Judging:
+    """How an evaluation is done, by the names that `evaluate` has for it. Raises BadQuery."""
+    check(said)
+    rest = {name: said[name] for name in ("at", "depth", "seed")}
+    return Judging(by=tuple(said["by"]), sample=said["recall_sample"], **rest)
+
+
 def read_given(queries: Queries | None, qrels: Qrels | None, pairs: Pairs | None) -> Read:
     """What is given, whatever form it has. Raises BadQuery, NoSuchPath."""
     if (queries is None) != (qrels is None) or (queries is None and pairs is None):
         raise BadQuery("give queries and their judgements, or pairs of a caption and an asset, or both")
+    check({"queries": queries, "qrels": qrels, "pairs": pairs})
     read = Read()
     if isinstance(queries, str | Path):
         read_queries(Path(queries), read)
@@ -113,9 +124,14 @@ def read_given(queries: Queries | None, qrels: Qrels | None, pairs: Pairs | None
     if isinstance(pairs, str | Path):
         read_pairs(Path(pairs), read)
     else:
-        for at, (caption, asset) in enumerate(pairs or (), start=1):
-            if _given(read, {"id": f"pair-{at}", "text": caption}, f"pair {at}"):
-                read.qrels[f"pair-{at}"] = {asset: 1}
+        pair: Any  # of a caller who is not type-checked
+        for at, pair in enumerate(pairs or (), start=1):
+            match pair:
+                case (str(caption), str(asset)):
+                    if _given(read, {"id": f"pair-{at}", "text": caption}, f"pair {at}"):
+                        read.qrels[f"pair-{at}"] = {asset: 1}
+                case _:
+                    read.refused.append(f"pair {at}: it is no caption and asset: {shortly(pair)}")
     if not read.queries:
         why = f": {read.refused[0]}" if read.refused else ""
         raise BadQuery(f"no query can be read{why}")
@@ -132,7 +148,10 @@ def read_judged(queries: Queries | None, qrels: Qrels | None) -> Read:
     return read
 
 
-def _given(read: Read, row: Mapping[str, Any], place: str) -> bool:
+def _given(read: Read, row: Any, place: str) -> bool:
+    if not isinstance(row, Mapping):
+        read.refused.append(f"{place}: a query is a mapping, not {shortly(row)}")
+        return False
     try:
         line = query_line(row, place)
     except BadQuery as exc:
@@ -151,10 +170,12 @@ def case_of(line: Line) -> Case:
 
 def checked(settings: Settings | None) -> dict[str, Any]:
     """Settings for all queries. Raises BadQuery for what is none."""
+    check({"settings": settings})
     said = dict(settings or {})
     known = {each.name for each in fields(Question)} - FIXED
     if unknown := sorted(map(str, said.keys() - known)):
         raise BadQuery(f"{unknown[0]!r} cannot be set for all queries; there is: {', '.join(sorted(known))}")
+    check(said)
     return said
 
 

@@ -55,6 +55,8 @@ class Judging:
             raise BadQuery(f"depth is {self.depth}: ask for {max(self.at)} to {MAX_LIMIT} hits")
         if self.sample < 0 or self.pairs < 0:
             raise BadQuery("a sample has 0 queries or more")
+        if self.seed < 0:
+            raise BadQuery(f"seed is {self.seed}: give 0 or more")
 
 
 class Asker(Protocol):

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from core.errors import BadQuery
+from core.errors import Refused
 from core.filters import Filter
+from quiver.arguments import check
 from quiver.asking import Question
-from quiver.evaluating import Pairs, Qrels, Queries, Settings, case_of, checked, question_for, read_given
+from quiver.evaluating import Pairs, Qrels, Queries, Settings, case_of, checked, judging_of, question_for, read_given
 from quiver.remote.judging import Judging as Feedback
 from retrieval.evaluate import AT, DEPTH, Gap, Report, Target
 from retrieval.request import Answer
-from workers.evaluating import SAMPLE, Judging, Tell, named, report
+from workers.evaluating import SAMPLE, Tell, named, report
 from workers.probing import OWN
 from workers.trec import Line
 
@@ -40,7 +41,8 @@ class Evaluating(Feedback):
         on_progress: Tell | None = None,
     ) -> Report:
         """As `Quiver.evaluate`, without the modality gap: a server does not show its vectors."""
-        how = Judging(at=at, depth=depth, by=tuple(by), sample=recall_sample, seed=seed)
+        check({"settings": settings, "against": against, "against_settings": against_settings})
+        how = judging_of(at=at, depth=depth, by=by, filters=filters, recall_sample=recall_sample, seed=seed)
         read = read_given(queries, qrels, pairs)
         here = _Server(self, collection, read.queries, checked(settings), filters)
         rival = None
@@ -76,7 +78,11 @@ class _Server:
         return {"": 1.0} | ({OWN: None} if own else {}) | dict.fromkeys(self._filters)
 
     def answer(self, case: str, depth: int) -> Answer:
-        return self._ask(replace(self._question(case), limit=depth, offset=0, explain=False))
+        try:
+            return self._ask(replace(self._question(case), limit=depth, offset=0, explain=False))
+        except Refused as exc:
+            place = self._lines[case].place
+            raise type(exc)(f"{place}: {exc}" if place else str(exc)) from exc
 
     def nearest(self, case: str, at: int, *, where: str, exact: bool) -> Answer | None:
         question = self._question(case)
@@ -94,10 +100,7 @@ class _Server:
         return []
 
     def _question(self, case: str) -> Question:
-        try:
-            return replace(question_for(self._lines[case], self.settings), record=False)
-        except TypeError as exc:
-            raise BadQuery(f"{self._lines[case].place or case}: {exc}") from exc
+        return replace(question_for(self._lines[case], self.settings), record=False)
 
     def _ask(self, question: Question) -> Answer:
         return self._door.search_many(self.collection, [question])[0]

@@ -41,6 +41,8 @@ QRELS = {
     "nothing": {"red.txt": 0},
     "other": {"red.txt": 1},
 }
+WRONG_SETTINGS: dict[str, Any] = {"rerank": 5, "weights": {"words": "x"}, "budget": "1", "min_score": []}
+WRONG: dict[str, Any] = {"by": "kind", "filters": "price < 5", "recall_sample": "all", "settings": [5], "against": 5}
 
 
 @pytest.fixture
@@ -153,6 +155,30 @@ def test_files_are_read_and_bad_lines_are_named(door: Door, tmp_path: Path) -> N
     assert said.per_query["pic"]["MRR"] == 1.0
 
 
+def test_a_line_with_a_part_of_a_wrong_type_costs_that_line_and_is_told_with_its_number(
+    door: Door, tmp_path: Path
+) -> None:
+    wrong: list[dict[str, Any]] = [{"less": 5}, {"less": [5]}, {"modality": 5}, {"text": 5}, {"mix": 5}, {"where": 5}]
+    rows = [{"id": "red", "text": "red"}, *({"id": f"w{at}", "text": "red", **one} for at, one in enumerate(wrong))]
+    (tmp_path / "q.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / "r.tsv").write_text("red 0 red.txt 1")
+    said = door.evaluate("c", tmp_path / "q.jsonl", tmp_path / "r.tsv", recall_sample=0)
+    assert said.per_query["red"]["MRR"] > 0
+    assert said.refused[0].startswith("q.jsonl line 6: mix is a list")
+    assert [query for query, _ in said.failed] == ["w0", "w1", "w2", "w3", "w5"]
+    whys = [why for _, why in said.failed]
+    assert whys[0] == "BadQuery: q.jsonl line 2: less is 5: give a list of texts"
+    assert [why.split(": ")[1] for why in whys] == [f"q.jsonl line {at}" for at in (2, 3, 4, 5, 7)]
+
+
+def test_rows_and_pairs_that_are_none_are_named(door: Door) -> None:
+    rows: list[Any] = [{"id": "red", "text": "red"}, "x", 5]
+    pairs: list[Any] = [("blue", "blue.png"), "ab", ("blue", 5)]
+    said = door.evaluate("c", rows, {"red": {"red.txt": 1}}, pairs=pairs, recall_sample=0)
+    assert said.queries == 2
+    assert [line.partition(":")[0] for line in said.refused] == ["query 1", "query 2", "pair 2", "pair 3"]
+
+
 def test_what_makes_no_evaluation_is_refused(door: Door) -> None:
     wrongs: list[dict[str, Any]] = [
         {"queries": QUERIES},
@@ -165,10 +191,21 @@ def test_what_makes_no_evaluation_is_refused(door: Door) -> None:
         {"queries": QUERIES, "qrels": QRELS, "at": (0,)},
         {"queries": QUERIES, "qrels": QRELS, "depth": 5},
         {"queries": QUERIES, "qrels": QRELS, "depth": 5000},
+        {"queries": QUERIES, "qrels": QRELS, "seed": -1},
+        {"queries": 5, "qrels": QRELS},
+        {"queries": QUERIES, "qrels": {"red": {"red.txt": "good"}}},
     ]
     for wrong in wrongs:
         with pytest.raises(BadQuery):
             door.evaluate("c", **wrong)
+    for name, held in WRONG_SETTINGS.items():
+        with pytest.raises(BadQuery, match=f"{name} is .*: give "):
+            door.evaluate("c", QUERIES, QRELS, settings={name: held})
+        with pytest.raises(BadQuery, match=f"{name} is .*: give "):
+            door.evaluate("c", QUERIES, QRELS, against_settings={name: held})
+    for name, held in WRONG.items():
+        with pytest.raises(BadQuery, match=f"{name} is .*: give "):
+            door.evaluate("c", QUERIES, QRELS, **{name: held})
     with pytest.raises(NoSuchCollection):
         door.evaluate("nowhere", QUERIES, QRELS)
     with pytest.raises(NoSuchCollection):

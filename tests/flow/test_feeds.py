@@ -108,6 +108,28 @@ def test_another_request_or_source_begins_anew(quiver: Quiver, tmp_path: Path, m
     assert quiver.recommend_to_file("c", users, target, limit=3).resumed == 0
 
 
+def test_a_wrong_type_costs_its_line_and_is_told_with_its_number(quiver: Quiver, tmp_path: Path) -> None:
+    wrong: list[dict[str, Any]] = [
+        {"modality": 5},
+        {"rerank": [5]},
+        {"weights": {"concept": "x"}},
+        {"shares": {"brand": [1]}},
+        {"limit": None},
+        {"fallback": None},
+        {"where": 5},
+        {"history": [["t000", 1, "0001-01-01T00:00:00+14:00"]]},
+    ]
+    good = {"positives": ["t000"]}
+    lines = [json.dumps({"user": f"u{at}", **good, **one}) for at, one in enumerate([*wrong, {}])]
+    (tmp_path / "users.jsonl").write_text("\n".join(lines))
+    done = quiver.recommend_to_file("c", tmp_path / "users.jsonl", tmp_path / "feeds.jsonl", limit=2)
+    assert [row["user"] for row in rows(tmp_path / "feeds.jsonl")] == [f"u{len(wrong)}"]
+    assert [one.line for one in done.bad] == list(range(1, len(wrong) + 1))
+    assert done.bad[4].message == "limit is None: give a whole number"
+    with pytest.raises(BadQuery, match="limit is None"):
+        quiver.recommend_to_file("c", tmp_path / "users.jsonl", tmp_path / "feeds.jsonl", limit=None)
+
+
 def test_what_cannot_be_written_or_read_is_said_before_anything_is_done(quiver: Quiver, tmp_path: Path) -> None:
     users = people(tmp_path / "users.jsonl", 6)
     for target in ("feeds.csv", "nowhere/feeds.jsonl"):
