@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench bench-peers eval check-slow docs clean
+.PHONY: demo test lint bench bench-long bench-peers eval check-slow docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -23,21 +23,24 @@ lint: $(STAMP) ## style, types, architecture
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports --no-cache
 
-bench: $(STAMP) ## figures of docs/benchmarks.md
+bench: $(STAMP) ## figures of docs/benchmarks.md that take minutes
 	$(RUN) -m benchmarks.pipeline
+	$(RUN) -m benchmarks.worker
 	$(RUN) -m benchmarks.texts
 	$(RUN) -m benchmarks.fidelity
 	$(RUN) -m benchmarks.search
 	$(RUN) -m benchmarks.filtered
-	$(RUN) -m benchmarks.growth
-	$(RUN) -m benchmarks.beside
+	$(RUN) -m benchmarks.recommend
 	$(RUN) -m benchmarks.reindex
-	$(RUN) -m benchmarks.worker
+	$(RUN) -m benchmarks.page
+
+bench-long: $(STAMP) ## a million points, and the API under load while its worker is killed
+	$(RUN) -m benchmarks.growth
 	$(RUN) -m benchmarks.http
-	$(RUN) -m benchmarks.peers
 	$(RUN) -m benchmarks.page
 
 bench-peers: $(STAMP) ## Quiver beside others, each in an environment of its own: installs 6 GB into .cache
+	$(RUN) -m benchmarks.beside
 	$(RUN) -m benchmarks.peers
 	$(RUN) -m benchmarks.page
 

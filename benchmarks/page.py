@@ -14,7 +14,7 @@ HERE = Path("docs/benchmarks")
 PAGE = Path("docs/benchmarks.md")
 HEAD = """# Benchmarks
 
-Written by `make bench`; do not edit. Each table names the program that repeats it alone. Ratios are taken in one
+Written by `make bench`, `make bench-long` and `make bench-peers`; do not edit. Each table names the program that repeats it alone. Ratios are taken in one
 run, in alternating rounds, as medians: they compare across machines, the absolute figures do not.
 """
 
@@ -221,6 +221,18 @@ Others used {said["cores_of_others"]:.2f} cores meanwhile.
 {head}{"".join(lines)}"""
 
 
+def recommend(said: dict[str, Any]) -> str:
+    """Feeds for many people."""
+    head = f"""
+## Feeds
+
+`python -m benchmarks.recommend`: pages of 20 for {said["people"]} people out of {said["things"]:,} things on Qdrant
+Edge, from 20 examples each and without the {said["seen"]:,} that each has seen. Every page was full, with nothing seen.
+
+"""
+    return head + table({name: f"{said[name]:.1f} people/s" for name in ("average", "best", "sum") if name in said})
+
+
 def reindex(said: dict[str, Any]) -> str:
     """A reindexing beside the encoder alone."""
     p99 = said["search_p99_ms"]
@@ -299,6 +311,7 @@ def main() -> None:
         ("filtered", filtered),
         ("beside", beside),
         ("growth", growth),
+        ("recommend", recommend),
         ("reindex", reindex),
         ("worker", worker),
         ("http", http),

@@ -26,6 +26,7 @@ from retrieval.recommend import recommend_all
 from retrieval.recommendation import Recommendation, RecommendRequest, Strategy
 from retrieval.request import Like
 
+OUT = Path("docs/benchmarks/recommend.json")
 SEEN, EXAMPLES, LIMIT, AT_ONCE = 1_000_000, 20, 20, 64
 
 
@@ -83,6 +84,7 @@ def main(things: int = 100_000, people: int = 1_000) -> None:
             said[str(strategy)] = round(people / (perf_counter() - began), 1)
         store.close()
     print(json.dumps(said))
+    OUT.write_text(json.dumps(said | {"things": things, "people": people, "seen": SEEN // people}, indent=1) + "\n")
 
 
 def _none(_space: object) -> Any:
