@@ -14,8 +14,9 @@ HERE = Path("docs/benchmarks")
 PAGE = Path("docs/benchmarks.md")
 HEAD = """# Benchmarks
 
-Written by `make bench`, `make bench-long` and `make bench-peers`; do not edit. Each table names the program that repeats it alone. Ratios are taken in one
-run, in alternating rounds, as medians: they compare across machines, the absolute figures do not.
+Written by `make bench`, `make bench-long` and `make bench-peers`; do not edit. Each table names the program that
+repeats it alone. Ratios are taken in one run, in alternating rounds, as medians: they compare across machines, the
+absolute figures do not.
 """
 
 
