@@ -31,6 +31,7 @@ from ingest.sources.url import Remote, url_id
 
 CHUNK = 1 << 20
 WEB = ("http", "https")
+GONE = (404, 410)
 _EXTRA = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 _MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
 
@@ -191,12 +192,25 @@ def _translated(url: str) -> Iterator[None]:
     except (Fault, ImportError):
         raise
     except FileNotFoundError as exc:
+        if (other := _other_cause(url, exc)) is not None:
+            raise RemoteFailed(_failed(shown, other)) from exc
         raise NoSuchPath(f"{shown}: there is nothing") from exc
     except PermissionError as exc:
         raise RemoteFailed(f"{shown}: access is denied ({_first(exc)}): check the store's credentials") from exc
     except Exception as exc:  # botocore's, aiohttp's and google's faults have no base in common
-        raise RemoteFailed(f"{shown}: {type(exc).__name__}: {_first(exc)}: check the address and the network") from exc
+        raise RemoteFailed(_failed(shown, exc)) from exc
 
 
-def _first(exc: Exception) -> str:
+def _other_cause(url: str, exc: FileNotFoundError) -> BaseException | None:
+    """Why a web server did not say what it has, when that is not because there is nothing: fsspec says it of all."""
+    cause = exc.__cause__
+    gone = getattr(cause, "status", None) in GONE
+    return None if gone or urlsplit(url).scheme not in WEB else cause
+
+
+def _failed(shown: str, exc: BaseException) -> str:
+    return f"{shown}: {type(exc).__name__}: {_first(exc)}: check the address and the network"
+
+
+def _first(exc: BaseException) -> str:
     return str(exc).partition("\n")[0][:200]

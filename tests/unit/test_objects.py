@@ -24,6 +24,7 @@ from ingest.sources.stored import Stored
 from ingest.sources.upload import Upload
 from ingest.sources.url import Remote
 from tests.unit.test_tars import EXPECTED, SAMPLES, made
+from tests.web import Web, page
 
 TREE = {"a.jpg": b"A", "a.txt": b"a cat", "x/b.jpg": b"B", "x/y/c.png": b"C", ".hidden/d.jpg": b"D", "x/.e.jpg": b"E"}
 
@@ -199,3 +200,17 @@ def test_the_same_place_named_twice_is_one_source(root, tmp_path):
     named = sources([tmp_path, f"{tmp_path}/", f"file://{tmp_path}", tmp_path / "b.tar", root, root], How())
     assert len(named) == 3
     assert all(not (isinstance(said, int)) or said >= 0 for said in (one.count() for one in named))
+
+
+def test_a_web_server_that_does_not_answer_is_told_from_one_that_has_nothing() -> None:
+    with Web() as web:
+        web.pages["/broken/"] = page(status="500 Internal Server Error")
+        web.pages["/closed/"] = page(status="403 Forbidden")
+        there = web.url("")
+        with pytest.raises(NoSuchPath, match=f"{there}/x/: there is nothing"):
+            listed(f"{there}/x/")
+        for path, status in (("broken", 500), ("closed", 403)):
+            with pytest.raises(RemoteFailed, match=f"{there}/{path}/: ClientResponseError: {status}"):
+                listed(f"{there}/{path}/")
+    with pytest.raises(RemoteFailed, match=r"Cannot connect to host .*: check the address and the network"):
+        listed(f"{there}/x/")
