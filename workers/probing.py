@@ -10,7 +10,7 @@ from uuid import UUID
 
 import numpy as np
 
-from core.errors import NoSuchAsset
+from core.errors import NoSuchAsset, Refused
 from core.filters import Filter
 from core.points import Scope, Stored
 from core.ports import Catalogue, EncoderOf
@@ -118,11 +118,15 @@ class Embedded:
         ]
 
     def _vectors(self, query: str) -> list[tuple[str, Modality, str, Any]]:
-        """Of the dense spaces where nearness is the cosine; of mixtures, assets and vectors nothing."""
-        request = self.requests[query]()
-        if not isinstance(request.query, Text | Image | Audio):
+        """Of the dense spaces where nearness is the cosine; of mixtures, assets and vectors nothing, nor of what is
+        refused: it is among those that failed already."""
+        try:
+            request = self.requests[query]()
+            if not isinstance(request.query, Text | Image | Audio):
+                return []
+            made, _ = vectors_of(request, self.asked, self._catalogue, self.parts.store, self._encoder_of)
+        except Refused:
             return []
-        made, _ = vectors_of(request, self.asked, self._catalogue, self.parts.store, self._encoder_of)
         return [
             (one.space.name, one.asked, one.space.vector_name, one.vector)
             for one in made

@@ -171,6 +171,19 @@ def test_a_line_with_a_part_of_a_wrong_type_costs_that_line_and_is_told_with_its
     assert [why.split(": ")[1] for why in whys] == [f"q.jsonl line {at}" for at in (2, 3, 4, 5, 7)]
 
 
+def test_a_judged_query_that_is_refused_counts_as_not_answered(door: Door) -> None:
+    queries = [
+        {"id": "red", "text": "red"},
+        {"id": "q6", "text": "red", "where": "nope = 1"},
+        {"id": "q7", "text": "red", "less": 5},
+    ]
+    said = door.evaluate("c", queries, {name: {"red.txt": 1} for name in ("red", "q6", "q7")}, at=(2,), recall_sample=2)
+    assert [(query, why.partition(":")[0]) for query, why in said.failed] == [("q6", "BadFilter"), ("q7", "BadQuery")]
+    assert [said.per_query[name]["R@2"] for name in ("red", "q6", "q7")] == [1.0, 0.0, 0.0]
+    assert said.figures["R@2"].mean == pytest.approx(1 / 3)
+    assert bool(said.gaps) == isinstance(door, Quiver), "of those that were answered"
+
+
 def test_rows_and_pairs_that_are_none_are_named(door: Door) -> None:
     rows: list[Any] = [{"id": "red", "text": "red"}, "x", 5]
     pairs: list[Any] = [("blue", "blue.png"), "ab", ("blue", 5)]
