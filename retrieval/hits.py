@@ -19,8 +19,8 @@ from retrieval.request import Fusion, Hit, Match, SearchRequest
 
 
 def fused(request: SearchRequest, lists: Sequence[Ranked], curves: Curves, most: int | None = None) -> list[Hit]:
-    """The hits of the lists in one order, ties by id: the first `most`, or all. Raises BadQuery for a least relevance
-    where none is known."""
+    """The hits of the lists in one order, ties by id: the first `most`, or all; of a request without stages, which may
+    come to know better, those that are relevant enough. Raises BadQuery for a least relevance where none is known."""
     scored: dict[str, list[tuple[str, float]]] = {}
     known: dict[Modality, dict[str, list[tuple[str, float]]]] = {}
     unknown: dict[Modality, Ranked] = {}
@@ -41,6 +41,8 @@ def fused(request: SearchRequest, lists: Sequence[Ranked], curves: Curves, most:
     # Measured: docs/decisions/0023-relevance-from-e-values.md.
     fusion = request.fusion or (Fusion.RRF if unknown else Fusion.WEIGHTED)
     order = _ordered(fusion, lists, scored, weights, None if unknown else relevance)
+    if request.min_score is not None and not request.stages:
+        order = [(asset, score) for asset, score in order if relevance.get(asset, -1.0) >= request.min_score]
     shown = dict.fromkeys([asset for asset, _ in order[:most]])  # what is not shown need not be told of
     matches: dict[str, list[Match]] = {asset: [] for asset in shown}
     points: dict[str, Found] = {}
@@ -94,6 +96,29 @@ def relevances(
         for asset, probability in pooled.items():
             out[asset] = max(out.get(asset, 0.0), min(1.0, probability))
     return out
+
+
+def may_follow(
+    request: SearchRequest, lists: Sequence[Ranked], cut: Sequence[bool], curves: Curves, hits: Sequence[Hit]
+) -> bool:
+    """Whether any asset that is not among the hits may be relevant enough, were the lists longer that are `cut`: what
+    such a list does not have may be as likely there as its last."""
+    assert request.min_score is not None
+    shown = {str(hit.asset) for hit in hits}
+    contents: dict[Modality, list[tuple[float, dict[str, float], float]]] = {}
+    for one, more in zip(lists, cut, strict=True):
+        probabilities = _probabilities(one, curves)
+        if probabilities is not None:
+            held = dict(zip((point.payload["asset"] for point in one.points), probabilities.tolist(), strict=True))
+            rest = float(probabilities[-1]) if more else 0.0
+            contents.setdefault(one.content, []).append((request.weights.get(one.space.name, 1.0), held, rest))
+    for each in contents.values():
+        total = sum(weight for weight, _, _ in each)
+        assets = {"", *(asset for _, held, _ in each for asset in held)} - shown  # "": one that no list has
+        could = (sum(weight * held.get(asset, rest) for weight, held, rest in each) / total for asset in assets)
+        if any(chance >= request.min_score for chance in could):
+            return True
+    return False
 
 
 def _must_be_known(unknown: Mapping[Modality, Ranked], known: Mapping[Modality, object]) -> None:

@@ -15,9 +15,9 @@ from core.types import Modality
 from retrieval.asked import must_be_empty, vectors_of
 from retrieval.calibration import NO_CURVES, Curves
 from retrieval.grouping import deeper, grouped
-from retrieval.hits import fused
+from retrieval.hits import fused, may_follow
 from retrieval.lists import TIERS, Ranked, depths_of, nearest, ranked, searched, wanted
-from retrieval.request import Answer, Hit, SearchRequest
+from retrieval.request import Answer, Hit, SearchRequest, numbered
 from retrieval.stages import Asked, AskedVector, chain
 
 
@@ -41,17 +41,19 @@ def search_all(
     encoder_of: EncoderOf,
     curves_of: Callable[[Index], Curves] = lambda _: NO_CURVES,
 ) -> list[Answer]:
-    """Answers to requests of one collection, in order, in one round trip to the store. Raises as `search`, for all."""
+    """Answers to requests of one collection, in order, in one round trip to the store. Raises as `search`, for the
+    first that is wrong, which it numbers from 0 where there are several."""
     if not requests:
         return []
     began = perf_counter()
     index = catalogue.serving(requests[0].collection)
     asked: list[_Question] = []
-    for request in requests:
-        check(request.where, index.fields)
-        _check(request, index)
-        vectors, spoken = vectors_of(request, index, catalogue, store, encoder_of)
-        lists = wanted(request, index, vectors)
+    for at, request in enumerate(requests):
+        with numbered(at, len(requests)):
+            check(request.where, index.fields)
+            _check(request, index)
+            vectors, spoken = vectors_of(request, index, catalogue, store, encoder_of)
+            lists = wanted(request, index, vectors)
         without = spoken | request.without
         queries = {depth: list(nearest(request, lists, without, depth)) for depth in depths_of(request)}
         asked.append(_Question(request, vectors, lists, queries))
@@ -67,7 +69,11 @@ def search_all(
     asked = [_filled(one, index, store, found, curves) for one in asked]
     stored = perf_counter()
     spent = {"encode": encoded - began, "store": stored - encoded}
-    return [_answered(one, index, store, found, curves, spent) for one in asked]
+    out = []
+    for at, one in enumerate(asked):
+        with numbered(at, len(requests)):
+            out.append(_answered(one, index, store, found, curves, spent))
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,10 +103,7 @@ def _answered(
     lists = _lists(one, min(one.queries), found) if request.stages else ()
     asked = Asked(request, index, one.vectors, store, deadline, curves, lists)
     hits, late, stages = chain(hits, asked)
-    if request.min_score is not None:
-        hits = [hit for hit in hits if hit.relevance is not None and hit.relevance >= request.min_score]
-    if request.group_by is not None:
-        hits = grouped(hits, request.group_by, request.group_size)
+    hits = _kept(request, hits)
     ended = perf_counter()
     return Answer(
         hits=tuple(hits[request.offset : request.offset + request.limit]),
@@ -129,6 +132,13 @@ def _ordered(one: _Question, found: Mapping[Nearest, Sequence[Found]], curves: C
     return hits
 
 
+def _kept(request: SearchRequest, hits: Sequence[Hit]) -> list[Hit]:
+    """Those that are relevant enough, and of a group no more than are wanted."""
+    least = request.min_score
+    kept = [hit for hit in hits if least is None or (hit.relevance is not None and hit.relevance >= least)]
+    return kept if request.group_by is None else grouped(kept, request.group_by, request.group_size)
+
+
 def _lists(one: _Question, depth: int, found: Mapping[Nearest, Sequence[Found]]) -> list[Ranked]:
     pairs = zip(one.lists, one.queries[depth], strict=True)
     return [ranked(each, content, found.get(query, ())) for (each, content), query in pairs]
@@ -137,14 +147,18 @@ def _lists(one: _Question, depth: int, found: Mapping[Nearest, Sequence[Found]])
 def _filled(
     one: _Question, index: Index, store: VectorStore, found: dict[Nearest, list[Found]], curves: Curves
 ) -> _Question:
-    """The question, asked as deep as its groups need; what the store found for that is in `found`."""
+    """The question, asked as deep as its groups and its least relevance need; what the store found for that is in
+    `found`."""
     request = one.request
-    while request.group_by is not None:
+    while request.group_by is not None or request.min_score is not None:
         last = max(one.queries)
-        hits = grouped(_ordered(one, found, curves), request.group_by, request.group_size)
-        enough = len(hits) >= request.offset + request.limit
-        depth = None if enough else deeper(last, [each.points for each in _lists(one, last, found)])
+        hits, lists = _ordered(one, found, curves), _lists(one, last, found)
+        enough = len(_kept(request, hits)) >= request.offset + request.limit
+        depth = None if enough else deeper(last, [hits, *(each.points for each in lists)])
         if depth is None:
+            break
+        cut = [len(found.get(query, ())) >= query.limit for query in one.queries[last]]
+        if request.min_score is not None and not may_follow(request, lists, cut, curves, hits):
             break
         queries = [replace(query, limit=TIERS[depth]) for query in one.queries[last]]
         found |= searched(index, store, dict.fromkeys(queries, depth))

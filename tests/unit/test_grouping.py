@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from core.errors import BadQuery
 from core.types import AssetId, Digest, Modality
+from retrieval import lists
 from retrieval.grouping import deeper, grouped
 from retrieval.lists import TIERS
 from retrieval.request import Hit
-from tests.worlds import World
+from tests.worlds import BLUE, RED, World
 
 
 def hit(at: int, kind: object) -> Hit:
@@ -83,6 +84,15 @@ def test_a_page_of_groups_is_filled_from_deeper_down_and_pages_are_of_one_order(
     two = Counter(one.metadata["kind"] for one in world.ask("red", group_by="kind", group_size=2, limit=12).hits)
     assert two == dict.fromkeys("abcdef", 2)
     assert len(world.ask("red", group_by="kind", limit=50).hits) == 6
+
+
+def test_groups_of_what_a_first_step_cuts_off_are_found_though_every_list_was_read_to_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "GROUPED", 1)  # sixteen hits at first
+    world.add({f"t{n}": "red" for n in range(12)} | {f"p{n}": RED for n in range(12)}, metadata={"kind": "a"})
+    world.add({"last": BLUE}, metadata={"kind": "b"})
+    assert [hit.metadata["kind"] for hit in world.ask("red", group_by="kind", limit=3).hits] == ["a", "b"]
 
 
 def test_an_undeclared_field_is_no_group(world: World) -> None:
