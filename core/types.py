@@ -45,7 +45,7 @@ class Text:
         return 2 * len(self.value)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Image:
     """A decoded picture: u8 (height, width, 3), RGB, upright."""
 
@@ -118,23 +118,27 @@ class Piece:
 class Wants:
     """What somebody can use of an asset: a decoder makes nothing else, and may reduce what it makes to this.
 
-    `pixels`: the side that pictures are brought to; a decoder may stop at twice that. 0: native size.
+    `pixels`: the side that pictures are brought to; a decoder may stop at twice that. 0: native size. `squashed`: the
+    whole of a picture becomes that square, whatever its shape, so the long side of a panorama may be reduced further.
     `rate`: samples a second of sound. 0: its own. `seconds`: the longest span of sound in one segment.
     """
 
     contents: frozenset[Modality] = frozenset({Modality.TEXT, Modality.IMAGE, Modality.AUDIO})
     pixels: int = 0
+    squashed: bool = False
     rate: int = 0
     seconds: float = 10.0
 
     def __or__(self, other: Wants) -> Wants:
         """What serves both: the larger of each. Native size and rate serve everybody."""
         mine, theirs = Modality.IMAGE in self.contents, Modality.IMAGE in other.contents
-        pixels = [w.pixels for w, has in ((self, mine), (other, theirs)) if has]
+        seen = [w for w, has in ((self, mine), (other, theirs)) if has]
+        pixels = [w.pixels for w in seen]
         heard = [w for w in (self, other) if Modality.AUDIO in w.contents]
         return Wants(
             contents=self.contents | other.contents,
             pixels=0 if 0 in pixels else max(pixels, default=0),
+            squashed=bool(seen) and all(w.squashed for w in seen),
             rate=0 if any(not w.rate for w in heard) else max((w.rate for w in heard), default=0),
             seconds=max((w.seconds for w in heard), default=self.seconds),
         )

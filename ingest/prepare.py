@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from time import process_time
 from types import ModuleType
 from typing import BinaryIO
 
-from core.types import Modality, Piece, Segment, Wants
+from core.types import Image, Modality, Piece, Segment, Wants
 from ingest.decode.document import decode_document
 from ingest.decode.frames import decode_pictures
+from ingest.decode.image import reduced
 from ingest.decode.svg import decode_svg
 from ingest.kinds import SVG
 from ingest.limits import Limits, size_limit
@@ -61,7 +63,10 @@ def _segments(
         case Modality.IMAGE if media_type == SVG:
             yield Segment(0, decode_svg(source.read(), limits=limits, side=wants.pixels))
         case Modality.IMAGE:
-            yield from decode_pictures(source.read(), limits=limits, side=wants.pixels)
+            for segment in decode_pictures(source.read(), limits=limits, side=wants.pixels):
+                if wants.squashed and isinstance(segment.content, Image):
+                    segment = replace(segment, content=reduced(segment.content, wants))
+                yield segment
         case Modality.AUDIO | Modality.VIDEO:
             yield from _media().decode_media(source, modality=modality, limits=limits, wants=wants)
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection as Some
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from core.errors import Defect, Refused
@@ -20,6 +21,7 @@ from core.spaces import EmbeddingSpace, Vector, batched
 from core.types import Asset, AssetId, Modality, Reading, Segment
 from workers.embedding import (
     Known,
+    Prepared,
     Work,
     encode,
     encoders_of,
@@ -146,18 +148,23 @@ class Copying:
             needed = spoken_by(self.work.index.spaces) if whole else self.change.contents
             reads = self.work.index.reads if whole or Modality.TEXT in needed else frozenset[Reading]()
             work = self.work.reading(reads, self._known(some, source))
-            prepared, long = prepare(work, some)
-            narrowed = [(claim, _among(needed, segments)) for claim, segments in prepared]
-            made, points = encode(work, narrowed)
-            self._upsert(points)
-            fresh: defaultdict[str, int] = defaultdict(int)
-            for said in points.payloads:
-                fresh[said["asset"]] += 1
-            carried = {claim: self._carried(claim, source, needed) for claim, _ in made}
-            counts |= self._counted(carried, {claim: fresh[str(claim.asset.id)] for claim, _ in made})
+            long: list[Claim] = []
+            for made in map(partial(self._write, work, source, needed), prepare(work, some, long)):
+                counts |= made
             for claim in long:
                 counts |= self._write_long(work, claim, source, needed)
         return counts
+
+    def _write(
+        self, work: Work, source: dict[AssetId, list[Stored]], needed: frozenset[Modality], prepared: Prepared
+    ) -> dict[Claim, int]:
+        made, points = encode(work, [(claim, _among(needed, segments)) for claim, segments in prepared])
+        self._upsert(points)
+        fresh: defaultdict[str, int] = defaultdict(int)
+        for said in points.payloads:
+            fresh[said["asset"]] += 1
+        carried = {claim: self._carried(claim, source, needed) for claim, _ in made}
+        return self._counted(carried, {claim: fresh[str(claim.asset.id)] for claim, _ in made})
 
     def _known(self, claims: Sequence[Claim], source: dict[AssetId, list[Stored]]) -> Known:
         known = Known()

@@ -96,22 +96,36 @@ def encoders_of(parts: Parts, collection: Collection, index: Index) -> list[Enco
     return [parts.encoders.of_space(profile, space) for space in index.spaces]
 
 
-def prepare(work: Work, claims: Sequence[Claim]) -> tuple[Prepared, list[Claim]]:
-    """The segments of each, and those that come in several pieces, of which none is held."""
-    out: list[tuple[Claim, Sequence[Segment]]] = []
-    long: list[Claim] = []
+def prepare(work: Work, claims: Sequence[Claim], long: list[Claim]) -> Iterator[Prepared]:
+    """The segments of each, in runs of no more than a lane may hold, and one asset; what comes in several pieces is not
+    held, but put into `long`. Whoever takes a run lets go of it before the next: `map` does, a loop would not."""
+    run: list[tuple[Claim, Sequence[Segment]]] = []
+    held, most = 0, work.parts.settings.decoded_bytes
     for claim in claims:
-        try:
-            with pieces(work, claim) as some:
-                piece = next(some)
-            if piece.last:
-                with work.tally.timed("read"):
-                    out.append((claim, complete(work.course(claim.asset), piece).segments))
-            else:
-                long.append(claim)
-        except (Refused, Defect) as fault:
-            work.failed(claim, fault)
-    return out, long
+        segments = _segments(work, claim, long)
+        if segments is None:
+            continue
+        run.append((claim, segments))
+        held += sum(segment.content.nbytes for segment in segments)
+        del segments
+        if held >= most:
+            full, run, held = [run], [], 0
+            yield full.pop()  # no name here holds it on
+    if run:
+        yield run
+
+
+def _segments(work: Work, claim: Claim, long: list[Claim]) -> Sequence[Segment] | None:
+    try:
+        with pieces(work, claim) as some:
+            piece = next(some)
+        if piece.last:
+            with work.tally.timed("read"):
+                return complete(work.course(claim.asset), piece).segments
+        long.append(claim)
+    except (Refused, Defect) as fault:
+        work.failed(claim, fault)
+    return None
 
 
 def fitting(work: Work, claims: Sequence[Claim]) -> list[Claim]:

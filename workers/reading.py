@@ -20,7 +20,7 @@ from core.ports import Encoder, Tokens
 from core.reader import Phrase, Reader
 from core.records import Collection
 from core.runtime.wiring import Parts
-from core.types import Asset, Audio, Image, Modality, Piece, Reading, Segment, Span, Text
+from core.types import Asset, Audio, Image, Modality, Piece, Reading, Segment, Span, Text, Wants
 from ingest.decode.image import reduced
 from ingest.language import language_of
 from ingest.limits import Limits
@@ -45,7 +45,7 @@ class Course:
     reads: frozenset[Reading]
     readers: Sequence[Reader]
     tokens: Tokens | None
-    side: int  # of the pictures that encoders want, see `Wants.pixels`
+    wants: Wants  # of the encoders
     limits: Limits
     beat: Beat = lambda: None
     made: Counter[Reading | None] = field(default_factory=Counter)
@@ -59,7 +59,7 @@ def course_of(parts: Parts, collection: Collection, asset: Asset, limits: Limits
         reads=collection.reads,
         readers=parts.readers.of(collection.reads),
         tokens=tokens_of(encoders),
-        side=reduce(or_, (encoder.wants for encoder in encoders)).pixels,
+        wants=reduce(or_, (encoder.wants for encoder in encoders)),
         limits=limits,
         beat=beat,
     )
@@ -95,7 +95,7 @@ def cut(course: Course, segments: Sequence[Segment]) -> Iterator[Segment]:
                 yield replace(segment, content=text, span=Span(base + start, base + end, "char"))
         elif course.asset.modality is not Modality.TEXT:
             if isinstance(segment.content, Image):
-                segment = replace(segment, content=reduced(segment.content, course.side))
+                segment = replace(segment, content=reduced(segment.content, course.wants))
             yield segment
 
 

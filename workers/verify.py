@@ -169,15 +169,16 @@ def _anew(
     for asset in assets:
         held = {point.id: point for point in stored.get(asset.id, ())}
         claims = fitting(work, [Claim(asset=asset, token="", attempt=1)])
-        prepared, long = prepare(work, claims)
-        points: Points = encode(work, prepared)[1]
-        for space, column in points.columns.items():
-            for row, vector in zip(column.rows, column.vectors, strict=True):
-                there = held[points.ids[row]].vectors.get(space.vector_name) if points.ids[row] in held else None
-                near = 0.0 if there is None else cosine(vector, there)
-                compared += 1
-                if near < worst:
-                    worst, where = near, f"{asset.external_id} in {space.name}"
+        long: list[Claim] = []
+        for prepared in prepare(work, claims, long):
+            points: Points = encode(work, prepared)[1]
+            for space, column in points.columns.items():
+                for row, vector in zip(column.rows, column.vectors, strict=True):
+                    there = held[points.ids[row]].vectors.get(space.vector_name) if points.ids[row] in held else None
+                    near = 0.0 if there is None else cosine(vector, there)
+                    compared += 1
+                    if near < worst:
+                        worst, where = near, f"{asset.external_id} in {space.name}"
         compared += len(long)  # its pieces would each be decoded: a film is looked at by the count of its points
     if failed:
         return Check(name="sample", passed=False, message="; ".join(failed[:5]), figure=worst)

@@ -61,8 +61,9 @@ class Writing:
             return {}
         try:
             counts, left = self._write_anew()
-            prepared, self.long = prepare(self._work, left)
-            return counts | self._write_fresh(prepared)
+            for fresh in map(self._write_fresh, prepare(self._work, left, self.long)):
+                counts |= fresh
+            return counts
         except Fault as fault:
             left_behind(self._parts, self.index, fault, self._claims)
             self.long = []

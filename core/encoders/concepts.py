@@ -71,7 +71,7 @@ class ConceptsEncoder:
     """Pictures by the probability of each node, texts by the nodes that their words name."""
 
     trunk: Trunk
-    wants = Wants(contents=frozenset({Modality.TEXT, Modality.IMAGE}), pixels=260)
+    wants = Wants(contents=frozenset({Modality.TEXT, Modality.IMAGE}), pixels=260, squashed=True)
 
     @cached_property
     def space(self) -> EmbeddingSpace:

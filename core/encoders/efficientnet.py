@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,9 +169,9 @@ def _residual(body: nn.Module) -> nn.Module:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the net said of a batch of pictures, which are held so that none other can take their identity."""
+    """What the net said of a batch of pictures, which are not held."""
 
-    images: tuple[Image, ...]
+    images: tuple[ref[Image], ...]
     features: Float  # (n, 1280), pooled
     logits: Float  # (n, 1000)
 
@@ -208,7 +209,7 @@ class Trunk:
         if not parts:
             return _NOTHING
         features, logits = (np.concatenate(rows) for rows in zip(*parts, strict=True))
-        self._last.seen = Seen(tuple(images), features, logits)
+        self._last.seen = Seen(tuple(map(ref, images)), features, logits)
         return self._last.seen
 
     def _loaded(self) -> Forward:
@@ -219,5 +220,5 @@ class Trunk:
             return self._forward
 
 
-def _is(one: Image, other: Image) -> bool:
-    return one is other
+def _is(one: ref[Image], other: Image) -> bool:
+    return one() is other

@@ -81,7 +81,7 @@ class ConceptEncoder:
 
     trunk: Trunk
     sentences: Sentences = field(default_factory=Sentences)
-    wants = Wants(contents=frozenset({Modality.TEXT, Modality.IMAGE}), pixels=PIXELS)
+    wants = Wants(contents=frozenset({Modality.TEXT, Modality.IMAGE}), pixels=PIXELS, squashed=True)
 
     @cached_property
     def space(self) -> EmbeddingSpace:
@@ -124,7 +124,7 @@ class VisualEncoder:
     """What pictures look like, f32 (n, 1280): the pooled features of the net."""
 
     trunk: Trunk
-    wants = Wants(contents=frozenset({Modality.IMAGE}), pixels=PIXELS)
+    wants = Wants(contents=frozenset({Modality.IMAGE}), pixels=PIXELS, squashed=True)
 
     @cached_property
     def space(self) -> EmbeddingSpace:

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     batch: int = Field(32, ge=1, le=1024, description="Assets a batch")
     lease_seconds: float = Field(600, gt=0, description="After this long a silent worker's assets are given to another")
     batch_bytes: int = Field(64 << 20, ge=1, description="Bytes of original files that a batch reads at most")
+    decoded_bytes: int = Field(
+        256 << 20, ge=1, description="Bytes of decoded content that a lane holds before it encodes them"
+    )
     sweep_seconds: float = Field(15, gt=0, description="How often `quiver clock` looks for what was left behind")
     reconcile_seconds: float = Field(3600, gt=0, description="How often it compares catalogue and index")
     reconcile_repairs: bool = Field(True, description="Whether the clock's reconciliation repairs what it finds")

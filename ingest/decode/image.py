@@ -41,7 +41,7 @@ from PIL import (  # noqa: F401  imported for their registration
 )
 
 from core.errors import CorruptMedia, Refused, TooLarge, UnsupportedMedia
-from core.types import Image
+from core.types import Image, Wants
 from ingest.decode.jpeg import jpeg_pixels
 from ingest.limits import MOST_PIXELS, Limits
 
@@ -73,6 +73,7 @@ PIL.Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks about metadata, one for each odd photo
 warnings.filterwarnings("error", category=PIL.Image.DecompressionBombWarning)
 
+LONG = 8  # times the side wanted: a squashed picture's long side is reduced to no less than that
 _ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4 A: how to turn the stored picture to see it upright
 _UPRIGHT = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
@@ -138,10 +139,19 @@ def _image(rgb: PIL.Image.Image, turn: PIL.Image.Transpose | None) -> Image:
     return Image(np.array(turned))  # a copy: what Pillow lends cannot be written to
 
 
-def reduced(image: Image, side: int) -> Image:
-    """As if it had been decoded with that `side`: of a picture that somebody wanted larger, and is done with."""
-    small = _reduced(PIL.Image.fromarray(image.pixels), side)
-    return image if small.size == image.pixels.shape[1::-1] else Image(np.array(small))
+def reduced(image: Image, wants: Wants) -> Image:
+    """No larger than that is of use: of a picture that somebody wanted larger, and is done with, or of a panorama.
+
+    Its short side stays at least twice the pixels wanted. Where pictures are squashed, its long side stays below 16
+    times them: what is longer than four to one may lose its shape, which nobody looks at.
+    """
+    height, width = image.pixels.shape[:2]
+    even = _factor(width, height, wants.pixels)
+    long = LONG * wants.pixels if wants.squashed else 0
+    across, down = (max(even, length // long if long else 1) for length in (width, height))
+    if across == down == 1:
+        return image
+    return Image(np.array(PIL.Image.fromarray(image.pixels).reduce((across, down))))
 
 
 def check_size(picture: PIL.Image.Image, limits: Limits) -> None:
@@ -225,8 +235,12 @@ def _deep(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _reduced(picture: PIL.Image.Image, side: int) -> PIL.Image.Image:
-    factor = min(picture.size) // (2 * side) if side else 1
+    factor = _factor(*picture.size, side)
     return picture.reduce(factor) if factor > 1 else picture
+
+
+def _factor(width: int, height: int, side: int) -> int:
+    return max(1, min(width, height) // (2 * side)) if side else 1
 
 
 def _on_white(picture: PIL.Image.Image) -> PIL.Image.Image:

@@ -16,7 +16,7 @@ from PIL import ImageFile
 
 from core.errors import CorruptMedia, Refused, TooLarge, UnsupportedMedia
 from core.types import Image, Modality, Segment, Wants
-from ingest.decode.image import decode_image
+from ingest.decode.image import decode_image, reduced
 from ingest.limits import Limits
 from ingest.prepare import prepare, whole
 from tests.photos import KINDS, huge_png, photo, picture, saved, turned
@@ -58,6 +58,31 @@ def test_a_reduced_image_keeps_its_shape_and_at_least_twice_the_side(kind, size)
     assert min(height, width) < 200 or min(size) < 200
     assert abs(width / height - size[0] / size[1]) < 0.05 * size[0] / size[1]
     assert near(found[height // 8, width // 8], RED)
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 4000), (4000, 60)])
+def test_a_panorama_that_is_squashed_is_not_held_whole(width, height):
+    long = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    data = saved(PIL.Image.fromarray(long), "PNG")
+    said = {"modality": Modality.IMAGE, "media_type": "image/png", "limits": LIMITS}
+    [kept] = decoded(data, wants=Wants(pixels=10), **said)
+    assert isinstance(kept.content, Image)
+    assert sorted(kept.content.pixels.shape) == [3, 20, 1334]  # a middle that is cut out is there as it was
+    [small] = decoded(data, wants=Wants(pixels=10, squashed=True), **said)
+    assert isinstance(small.content, Image)
+    assert sorted(small.content.pixels.shape) == [3, 20, 84]
+    squares = [
+        np.asarray(PIL.Image.fromarray(some).resize((10, 10), PIL.Image.Resampling.BICUBIC)).astype(int)
+        for some in (long, small.content.pixels)
+    ]
+    assert np.abs(squares[0] - squares[1]).mean() < 2
+    assert reduced(kept.content, Wants(pixels=10, squashed=True)).pixels.shape == small.content.pixels.shape
+    assert reduced(small.content, Wants(pixels=10, squashed=True)) is small.content
+
+
+def test_a_picture_of_four_to_one_keeps_its_shape_when_it_is_squashed():
+    shown = Image(np.zeros((400, 1600, 3), np.uint8))
+    assert reduced(shown, Wants(pixels=50, squashed=True)).pixels.shape == (100, 400, 3)
 
 
 def test_a_jpeg_is_scaled_while_it_is_decoded(monkeypatch):

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from core.errors import NoSpaceFor, UnknownProfile
 from core.ports import Embeds
 from core.spaces import EmbeddingSpace, Sparse
 from core.types import Audio, Content, Image, Text
+from ingest.decode.image import reduced
 
 made = make()
 TRUNK = Trunk()
@@ -204,6 +206,26 @@ def test_three_spaces_cost_one_forward_and_other_pictures_another() -> None:
     assert runs == [2]
     VisualEncoder(trunk).encode([ramp(1), ramp(2)])  # equal, but not the same objects: never taken for them
     assert runs == [2, 2]
+
+
+def test_a_panorama_has_the_vector_of_all_of_it_though_it_is_not_held_whole() -> None:
+    y, x = np.mgrid[0:9000, 0:300]
+    whole = Image(np.stack([np.sin(x / 40 + y / (300 + 90 * c)) * 127 + 128 for c in range(3)], -1).astype(np.uint8))
+    assert CONCEPT.wants.squashed
+    assert VISUAL.wants.squashed
+    assert CONCEPTS.wants.squashed
+    small = reduced(whole, CONCEPT.wants)
+    assert small.nbytes * 4 <= whole.nbytes
+    one, other = VISUAL.encode([whole, small])
+    assert one @ other >= 0.999
+
+
+def test_pictures_that_were_seen_are_let_go_of() -> None:
+    picture = ramp(3)
+    alive = ref(picture)
+    VISUAL.encode([picture])
+    del picture
+    assert alive() is None
 
 
 def test_threads_share_one_load_and_do_not_meet_each_others_pictures() -> None:

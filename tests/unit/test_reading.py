@@ -87,7 +87,7 @@ class Says:
 
 
 def course(of: Asset, *readers: Reader, reads: Sequence[Reading] = (), **more: Any) -> Course:
-    said: dict[str, Any] = {"tokens": None, "side": 0, "limits": Limits()} | more
+    said: dict[str, Any] = {"tokens": None, "wants": Wants(), "limits": Limits()} | more
     return Course(asset=of, reads=frozenset(reads), readers=readers, **said)
 
 
@@ -247,7 +247,9 @@ def test_writing_that_stays_in_a_film_is_told_once():
 
 def test_a_picture_is_kept_no_larger_than_encoders_want_it_once_it_is_read():
     reader = Says(Reading.OCR, Modality.IMAGE)
-    made = complete(course(asset(Modality.IMAGE), reader, side=100), Piece([page(1, side=900)], last=True))
+    made = complete(
+        course(asset(Modality.IMAGE), reader, wants=Wants(pixels=100)), Piece([page(1, side=900)], last=True)
+    )
     (given,), (kept,) = reader.given, made.segments
     assert isinstance(given, Image)
     assert isinstance(kept.content, Image)

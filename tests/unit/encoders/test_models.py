@@ -178,6 +178,7 @@ def test_a_space_and_what_it_wants_say_what_a_model_embeds(loaded, family) -> No
     assert {str(m) for m in space.modalities} == {content.modality for content in contents_of(family)}
     assert wants.contents == space.modalities
     assert (wants.pixels > 0) == (family in PICTURED)
+    assert wants.squashed == (family in ("siglip", "siglip2", "chinese-clip"))  # the others cut out the middle
     assert (wants.rate, wants.seconds) == ((48_000, 1.0) if family in SOUNDED else (0, 10.0))
     names = {"siglip2": "siglip", "clap-fused": "clap"} | dict.fromkeys(set(READING) - {*PICTURED, *SOUNDED}, "text")
     assert space.name == names.get(family, family)
