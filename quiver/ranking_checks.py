@@ -29,7 +29,7 @@ class Trial:
 
     def plain(self, **more: Any) -> tuple[Hit, ...]:
         """What is found without the stage."""
-        return self.quiver.search(self.collection, self.query, limit=LIMIT, **more).hits
+        return self.quiver.search(self.collection, self.query, **{"limit": LIMIT, **more}).hits
 
     def staged(self, **more: Any) -> tuple[Hit, ...]:
         """What is found with it."""
@@ -40,8 +40,12 @@ def check_reranker(quiver: Quiver, collection: str, spec: str | Mapping[str, Any
     """Raise AssertionError, naming every promise of `retrieval.stages.Reranker` that a stage breaks over the hits of a
     query, of which there must be two at least and LIMIT at most."""
     trial, broken = Trial(quiver, collection, spec, query), list[str]()
-    if not 2 <= len(trial.plain()) <= LIMIT:
-        raise AssertionError(f"{query!r} finds {len(trial.plain())} assets of {collection!r}: try 2 to {LIMIT - 1}")
+    found = len(trial.plain(limit=LIMIT + 1))
+    if not 2 <= found <= LIMIT:
+        many = f"more than {LIMIT}" if found > LIMIT else found
+        raise AssertionError(
+            f"{query!r} finds {many} assets of {collection!r}: try a stage on a collection of 2 to {LIMIT} assets"
+        )
     for promise in PROMISES:
         try:
             promise(trial)
@@ -83,8 +87,9 @@ def _untouched(trial: Trial) -> None:
 def _few(trial: Trial) -> None:
     """one hit, and none at all, are taken."""
     every = [hit.asset for hit in trial.plain()]
-    assert len(trial.staged(without=every[1:])) <= 1
-    assert not trial.staged(without=every)
+    one, none = len(trial.staged(without=every[1:])), len(trial.staged(without=every))
+    assert one <= 1, f"one hit became {one}"
+    assert not none, f"no hit became {none}"
 
 
 def _late(trial: Trial) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from core.errors import BadQuery, MissingExtra
+from core.types import AssetId
 from quiver import Quiver
+from quiver.ranking_checks import LIMIT
 from quiver.testing import check_reranker
 from retrieval.request import Hit
 from tests.doubles import toy_parts
@@ -95,6 +99,23 @@ def test_a_stage_that_breaks_a_promise_is_told_which(
     installed(monkeypatch, **{name: "my_package:make"})
     with pytest.raises(AssertionError, match=said):
         check_reranker(quiver, "photos", name, "red")
+
+
+@pytest.mark.parametrize("found", [1, LIMIT + 1])
+def test_a_stage_is_not_tried_where_too_few_or_too_many_are_found(
+    quiver: Quiver, monkeypatch: pytest.MonkeyPatch, found: int
+) -> None:
+    [first, *_] = quiver.search("photos", "red").hits
+    every = [replace(first, asset=AssetId(UUID(int=n))) for n in range(found)]
+    search = quiver.search
+
+    def many(*asked: Any, limit: int, **more: Any) -> Any:
+        return replace(search(*asked, limit=limit, **more), hits=tuple(every[:limit]))
+
+    monkeypatch.setattr(quiver, "search", many)
+    said = "more than 100" if found > 1 else "1"
+    with pytest.raises(AssertionError, match=f"^'red' finds {said} assets of 'photos': .* of 2 to 100 assets$"):
+        check_reranker(quiver, "photos", "exact", "red")
 
 
 def test_what_a_plug_in_lacks_is_named_and_so_are_the_stages_there_are(
