@@ -27,11 +27,13 @@ from ingest.sniff import sniff
 from quiver.arguments import check, number_of
 from quiver.base import Base
 from retrieval.expression import Where
-from retrieval.request import Fusion, InSpace, Like, Mixture, Part, Query, Single
+from retrieval.request import Fusion, InSpace, Like, Mixture, Part, Query, Single, numbered
 from workers.decoding import frames, limits_of, picture, sound
 
 PathLike = str | Path
 KINDS = ("text", "image", "audio", "video", "like", "vector")
+MOST_QUERIES = 256  # searches at once
+IN_A_REQUEST = 64  # of them in one request to a server
 LESS = -0.5  # weight of what is not wanted
 GivenVector = tuple[str, Sequence[float] | np.ndarray[Any, Any]] | Mapping[str, Any]
 
@@ -79,6 +81,20 @@ def question_of(said: Question | Mapping[str, Any]) -> Question:
     if unknown := sorted(map(str, said.keys() - known)):
         raise BadQuery(f"there is no {unknown[0]!r} in a query; there is: {', '.join(sorted(known))}")
     return Question(**said)
+
+
+def several(queries: Iterable[Question | Mapping[str, Any]]) -> list[Question]:
+    """Queries that are asked at once. Raises BadQuery, which numbers the first that is wrong from 0 where there are
+    several."""
+    if not isinstance(queries, Sequence):
+        raise BadQuery(f"queries is {shortly(queries)}: give a list of mappings")
+    if not 1 <= len(queries) <= MOST_QUERIES:
+        raise BadQuery(f"{len(queries)} queries: give 1 to {MOST_QUERIES}")
+    out = []
+    for at, said in enumerate(queries):
+        with numbered(at, len(queries)):
+            out.append(question_of(said))
+    return out
 
 
 class Asking(Base):

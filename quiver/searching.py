@@ -8,26 +8,25 @@ from uuid import UUID
 
 import numpy as np
 
-from core.errors import BadQuery, NoSpaceFor, Refused
+from core.errors import BadQuery, NoSpaceFor
 from core.ports import Encoder
 from core.records import Collection
 from core.spaces import Sparse
 from core.types import Content, Modality, Text
 from ingest.decode.thumbnail import THUMBNAIL, thumbnail
 from quiver.arguments import check
-from quiver.asking import GivenVector, PathLike, Question, fusion_of, modalities_of, question_of
+from quiver.asking import GivenVector, PathLike, Question, fusion_of, modalities_of, several
 from quiver.explaining import Explaining
 from quiver.judging import Judging
 from quiver.reports import Embedded, Ranked
 from quiver.sheet import contact_sheet
 from retrieval.expression import Where, read_where
-from retrieval.request import Answer, Hit, SearchRequest
+from retrieval.request import Answer, Hit, SearchRequest, numbered
 from workers.answering import answer_all
 from workers.decoding import picture
 from workers.staging import stages_of
 
 MOST = 2048  # texts or pictures at once
-MOST_QUERIES = 256  # searches at once
 
 
 class Searching(Explaining, Judging):
@@ -107,27 +106,18 @@ class Searching(Explaining, Judging):
 
     def search_many(self, collection: str, queries: Sequence[Question | Mapping[str, Any]]) -> list[Answer]:
         """Answers to several queries, in order and in one round trip to the store; each is what `search` takes, by
-        name. Raises as `search`, for the first that is wrong, which it numbers from 0."""
-        if not 1 <= len(queries) <= MOST_QUERIES:
-            raise BadQuery(f"{len(queries)} queries: give 1 to {MOST_QUERIES}")
-        kept = self._collection(collection)
-        if len(queries) == 1:
-            asked = [(said := question_of(queries[0]), self._request(kept, said))]
-        else:
-            asked = [self._numbered(kept, at, said) for at, said in enumerate(queries)]
-        return self._answered(kept, [said for said, _ in asked], [request for _, request in asked])
+        name. Raises as `search`, for the first that is wrong, which it numbers from 0
+        where there are several."""
+        said, kept = several(queries), self._collection(collection)
+        requests = []
+        for at, one in enumerate(said):
+            with numbered(at, len(said)):
+                requests.append(self._request(kept, one))
+        return self._answered(kept, said, requests)
 
     def _answered(self, kept: Collection, said: Sequence[Question], requests: Sequence[SearchRequest]) -> list[Answer]:
         told = [self._told(one, request) for one, request in zip(said, requests, strict=True)]
         return answer_all(self._parts, requests, profile=kept.profile, said=told)
-
-    def _numbered(
-        self, kept: Collection, at: int, said: Question | Mapping[str, Any]
-    ) -> tuple[Question, SearchRequest]:
-        try:
-            return (question := question_of(said)), self._request(kept, question)
-        except Refused as exc:
-            raise type(exc)(f"query {at}: {exc}") from exc
 
     def _request(self, kept: Collection, said: Question) -> SearchRequest:
         return SearchRequest(

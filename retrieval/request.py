@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from core.errors import BadQuery
+from core.errors import BadQuery, Refused
 from core.filters import Filter
 from core.spaces import Vector
 from core.types import AssetId, Content, Digest, Metadata, Modality, Reading, Span, Tenant, Text
@@ -117,6 +118,17 @@ class SearchRequest:
 def singles(query: Query) -> tuple[Single, ...]:
     """What a query speaks of."""
     return tuple(part.what for part in query.parts) if isinstance(query, Mixture) else (query,)
+
+
+@contextmanager
+def numbered(at: int, of: int) -> Iterator[None]:
+    """What is wrong with one of several queries is told with its number from 0; one alone has none."""
+    try:
+        yield
+    except Refused as exc:
+        if of == 1:
+            raise
+        raise type(exc)(f"query {at}: {exc}") from exc
 
 
 def words_of(query: Query) -> str | None:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from core.errors import BadQuery
 from core.types import Modality
-from quiver.asking import Question
+from quiver.asking import IN_A_REQUEST, Question
 from quiver.http.schemas import MOST_CHARS, In
 from retrieval.request import DEEPEST, MAX_LIMIT, MAX_PARTS, Fusion
 
@@ -99,7 +99,7 @@ class SearchQuery(In):
 class SearchQueries(In):
     """Several queries of one collection."""
 
-    queries: list[SearchQuery] = Field(min_length=1, max_length=64)
+    queries: list[SearchQuery] = Field(min_length=1, max_length=IN_A_REQUEST)
 
 
 def _part(part: PartIn) -> dict[str, Any]:

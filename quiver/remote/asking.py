@@ -17,9 +17,9 @@ from core.errors import NoSuchAsset
 from core.records import Failure
 from core.types import Modality
 from quiver.arguments import check
-from quiver.asking import GivenVector, Question, question_of
+from quiver.asking import IN_A_REQUEST, GivenVector, Question
 from quiver.remote import reading
-from quiver.remote.questions import body_of
+from quiver.remote.questions import bodies_of, body_of, counted
 from quiver.remote.wire import Wire
 from quiver.reports import (
     AssetState,
@@ -166,10 +166,15 @@ class Asking:
         return reading.answer(self._wire.post(place_of(collection, "search"), body_of(question)))
 
     def search_many(self, collection: str, queries: Sequence[Question | Mapping[str, Any]]) -> list[Answer]:
-        """As `Quiver.search_many`."""
-        said = {"queries": [body_of(question_of(query)) for query in queries]}
-        found = self._wire.post(place_of(collection, "search/batch"), said)
-        return [reading.answer(each) for each in found["answers"]]
+        """As `Quiver.search_many`; so many go in one request."""
+        bodies = bodies_of(queries)
+        out: list[Answer] = []
+        for begin in range(0, len(bodies), IN_A_REQUEST):
+            some = bodies[begin : begin + IN_A_REQUEST]
+            with counted(begin, len(some), len(bodies)):
+                found = self._wire.post(place_of(collection, "search/batch"), {"queries": some})
+            out += [reading.answer(each) for each in found["answers"]]
+        return out
 
     def embed(self, contents: Sequence[str | bytes], *, model: str | None = None) -> Embedded:
         """As `Quiver.embed`."""

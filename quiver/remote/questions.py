@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from core.errors import Refused
 from core.filters import Filter
 from core.spaces import Sparse
 from ingest.files import opened
-from quiver.asking import Question, keys_of, vector_of
+from quiver.asking import Question, keys_of, several, vector_of
 from retrieval.filter_json import write
+from retrieval.request import numbered
 
 PathLike = str | Path
+_NUMBERED = re.compile(r"(?:^query |\bbody\.queries\.)(\d+)")
 FILES = ("image", "audio", "video")
 
 
@@ -34,6 +38,27 @@ def body_of(question: Question) -> dict[str, Any]:
         said = question.modality
         body["modality"] = [str(said)] if isinstance(said, str) else [str(each) for each in said]
     return {name: value for name, value in body.items() if value is not None}
+
+
+def bodies_of(queries: Sequence[Question | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of several. Raises as `body_of`, for the first that is wrong, which is numbered."""
+    out = []
+    for at, question in enumerate(several(queries)):
+        with numbered(at, len(queries)):
+            out.append(body_of(question))
+    return out
+
+
+@contextmanager
+def counted(before: int, some: int, of: int) -> Iterator[None]:
+    """A server numbers the queries of one request, and one alone not at all; here they are numbered among all."""
+    try:
+        yield
+    except Refused as exc:
+        if of == 1:
+            raise
+        said, found = _NUMBERED.subn(lambda number: f"query {before + int(number[1])}", str(exc))
+        raise type(exc)(said if found or some > 1 else f"query {before}: {said}") from exc
 
 
 def _thing(said: dict[str, Any]) -> dict[str, Any]:

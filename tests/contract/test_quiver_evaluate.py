@@ -172,7 +172,7 @@ def test_a_line_with_a_part_of_a_wrong_type_costs_that_line_and_is_told_with_its
 
 
 def test_a_judged_query_that_is_refused_counts_as_not_answered(door: Door) -> None:
-    queries = [
+    queries: list[dict[str, Any]] = [
         {"id": "red", "text": "red"},
         {"id": "q6", "text": "red", "where": "nope = 1"},
         {"id": "q7", "text": "red", "less": 5},
