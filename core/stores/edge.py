@@ -100,6 +100,8 @@ class EdgeStore:
 
     def upsert(self, index: Index, points: Points) -> None:
         """See the port."""
+        with translated():
+            folder.check_room(self._root)
         assets = (AssetId(UUID(said["asset"])) for said in points.payloads)
         self._write(index, assets, lambda held: held.upsert(index, points))
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import qdrant_edge as e
 
-from core.errors import IndexDrifted, NoSuchCollection, StoreLocked
+from core.errors import IndexDrifted, NoSuchCollection, StoreDown, StoreLocked
 from core.records import Index
 from core.stores.edge_types import config, field_indexes, is_panic
 from core.stores.folder_lock import FolderLock
@@ -28,6 +28,7 @@ from core.stores.guards import describe
 
 log = logging.getLogger(__name__)
 _SUFFIX = ".index"
+LEAST = 128 << 20  # bytes of disk that a write leaves: the engine takes them by 32 MiB, for its log and its pages
 _PATIENCE = 30.0  # seconds that an engine has to end after its store process
 
 
@@ -41,8 +42,20 @@ def ids(root: Path) -> list[str]:
     return sorted(unquote(folder.name.removesuffix(_SUFFIX)) for folder in root.glob(f"*{_SUFFIX}"))
 
 
+def check_room(root: Path) -> None:
+    """Raises StoreDown while a write could find the disk full: the engine maps files, and the process would be
+    killed."""
+    free = shutil.disk_usage(root).free
+    if free < LEAST:
+        raise StoreDown(
+            f"no space left to write points: the disk of {root} has {free >> 20} MiB, and {LEAST >> 20} are kept free; "
+            "make room and try again"
+        )
+
+
 def make(root: Path, index: Index) -> None:
     """Make an index beside its place and move it there in one step: half an index is never seen."""
+    check_room(root)
     final = folder_of(root, index.id)
     draft = final.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)

@@ -29,7 +29,7 @@ from core.errors import (
 from core.points import Nearest, Scope
 from core.records import Index, IndexState
 from core.spaces import Metric, Sparse
-from core.stores import edge_optimize, edge_shard
+from core.stores import edge_folder, edge_optimize, edge_shard
 from core.stores.edge import EdgeStore
 from core.stores.edge_shard import Shard
 from core.stores.edge_types import translated
@@ -274,6 +274,23 @@ def test_an_index_dropped_while_it_is_optimized_stays_dropped(store, monkeypatch
     monkeypatch.setattr(edge_optimize, "in_child", lambda _: store.drop("i"))
     store.optimize(INDEX)
     assert store.indexes() == []
+
+
+def test_a_disk_that_is_nearly_full_takes_no_points_and_gives_those_it_has(store, monkeypatch):
+    put(store, 1, 2)
+    monkeypatch.setattr(edge_folder, "LEAST", 1 << 60)
+    with pytest.raises(StoreDown, match=r"no space left to write points.*make room"):
+        put(store, 3)
+    with pytest.raises(StoreDown, match="make room"):
+        store.create(replace(INDEX, id="another"))
+    store.create(INDEX)  # is there
+    store.flush(INDEX)
+    assert numbers(store) == [1, 2]
+    store.forget(INDEX, {AssetId(UUID(int=1)): None})
+    assert numbers(store) == [2]
+    monkeypatch.undo()
+    put(store, 3)
+    assert numbers(store) == [2, 3]
 
 
 @pytest.mark.parametrize(
