@@ -29,8 +29,9 @@ class Explaining(Asking):
 
         The picture is divided into `grid` x `grid` cells; windows of 2 x 2 of them are covered one after the other, and
         the score, in `space` or the first that compares the query with pictures, is taken anew. `Explained.region` has
-        what each cell is worth and the box of the best, `Explained.picture` both drawn, as a PNG. Raises
-        NoSuchCollection, NoSuchAsset, BadQuery, NoSpaceFor, and what a bad file raises.
+        what each cell is worth and the box of the best, `Explained.picture` both drawn, as a PNG. Where no part costs
+        a twentieth of the score, the whole picture matches: then the box is None. Raises NoSuchCollection, NoSuchAsset,
+        BadQuery, NoSpaceFor, and what a bad file raises.
         """
         kept = self._collection(collection)
         asset = self._asset(kept, key)

@@ -19,6 +19,8 @@ from retrieval.request import Match
 LEAST_GRID, MOST_GRID, GRID = 2, 12, 7
 BATCH = 8  # pictures in memory at once
 WINDOW = 2  # cells that are covered at once, each way: one alone covers too little to matter
+COARSE = 4  # cells each way, where a finer grid says nothing: a quarter of the picture is covered at once
+LEAST = 0.05  # of the score: what costs less is no reason for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,8 @@ class Region:
     """How much of the score is lost where a picture is covered.
 
     `drops` are rows of cells from the top, each the mean over the windows that cover the cell. `box`, of the region
-    that matters most, is left, top, right, bottom as shares of width and height; None when covering costs nothing.
+    that matters most, is left, top, right, bottom as shares of width and height; None where none costs LEAST of the
+    score: the whole picture matches.
     """
 
     space: str
@@ -68,16 +71,24 @@ def covered(pixels: Pixels, grid: int) -> Iterator[Image]:
 
 def occlusion(encoder: Encoder, vector: Vector, image: Image, grid: int) -> Region:
     """The region of a picture, by the inner product of a query's dense vector with the picture's, whole and with each
-    window covered. Raises what encoders raise."""
+    window covered; of what fills the picture by larger windows. Raises what encoders raise."""
 
     def scores(images: Sequence[Image]) -> list[float]:
         rows = np.asarray(encoder.encode(images), np.float64) @ np.asarray(vector, np.float64)
         return [float(score) for score in rows]
 
-    some, without = covered(image.pixels, grid), list[float]()
-    while batch := list(islice(some, BATCH)):
-        without += scores(batch)
-    return region_of(encoder.space.name, scores([image])[0], np.array(without), grid)
+    def region(cells: int) -> Region:
+        some, without = covered(image.pixels, cells), list[float]()
+        while batch := list(islice(some, BATCH)):
+            without += scores(batch)
+        return region_of(encoder.space.name, whole, np.array(without), cells)
+
+    [whole] = scores([image])
+    found = region(grid)
+    if found.box is None and grid > COARSE:
+        larger = region(COARSE)
+        return found if larger.box is None else larger
+    return found
 
 
 def region_of(space: str, score: float, without: NDArray[Any], grid: int) -> Region:
@@ -93,7 +104,7 @@ def region_of(space: str, score: float, without: NDArray[Any], grid: int) -> Reg
         grid=grid,
         drops=tuple(tuple(float(drop) for drop in row) for row in drops),
         drop=float(drops.max()),
-        box=_box(drops),
+        box=_box(drops) if drops.max() >= LEAST * abs(score) else None,
     )
 
 

@@ -58,4 +58,5 @@ def explain(
     with parts.blobs.open(asset.digest) as source:
         image = picture(parts, source, media_type=asset.media_type, side=max(encoder.wants.pixels, LEAST))
     region = occlusion(encoder, seen[0].vector, image, grid)
-    return replace(made, region=region, picture=overlay(image, region.drops, region.box))
+    heat = region.drops if region.box else ()  # else the largest of nothings would be the reddest
+    return replace(made, region=region, picture=overlay(image, heat, region.box))

@@ -50,8 +50,11 @@ def explain(
     ]
     table(["space", "score", "segment", "where", "read by", "text"], rows)
     if (region := made.region) is not None:
-        box = "nowhere in particular" if region.box is None else " ".join(f"{share:.2f}" for share in region.box)
-        line = f"{region.space}: {region.score:.4f} whole, {region.drop:.4f} less without the region at {box}"
+        line = f"{region.space}: {region.score:.4f} whole, {region.drop:.4f} less without "
+        if region.box is None:
+            line += "any part: the whole picture matches"
+        else:
+            line += "the region at " + " ".join(f"{share:.2f}" for share in region.box)
         out.print(line, highlight=False, markup=False)
 
 

@@ -34,6 +34,11 @@ def test_a_region_is_told_as_json_and_drawn_as_a_png(run: Run, tmp_path: Path) -
     with PIL.Image.open(png) as drawn:
         assert drawn.format == "PNG"
     assert "less without the region at" in run("explain", "spot.png", "red", "--collection", "c").out
+    PIL.Image.new("RGB", (64, 64), (200, 0, 0)).save(photos / "all.png")
+    assert run("ingest", photos, "--collection", "c").status == 0
+    assert "the whole picture matches" in run("explain", "all.png", "red", "--collection", "c", "--out", png).out
+    with PIL.Image.open(png) as drawn:
+        assert drawn.getcolors() == [(64 * 64, (200, 0, 0))]
     assert run("explain", "a.txt", "red", "--collection", "c", "--out", png).status == 2
     shown = run("search", "red", "--collection", "c", "--rerank", "mmr:lambda=1", "--rerank", "late", "--explain").out
     assert "segments" in shown

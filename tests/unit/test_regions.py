@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -10,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.types import Image
+from core.spaces import Dense, EmbeddingSpace, Metric
+from core.types import Image, Modality
 from ingest.decode.overlay import SIDE, overlay
-from retrieval.regions import covered, region_of, windows
+from retrieval.regions import covered, occlusion, region_of, windows
 
 
 def spot(size: int, top: int, left: int, side: int, colour: tuple[int, int, int] = (255, 0, 0)) -> Image:
@@ -55,6 +58,47 @@ def test_every_cell_is_covered_and_no_picture_is_changed_beyond_its_window() -> 
 def test_where_covering_costs_nothing_there_is_no_region() -> None:
     found = region_of("s", 0.5, np.array([0.5, 0.7, 0.6, 0.5]), 3)
     assert (found.box, found.drop <= 0) == (None, True)
+
+
+def test_what_costs_next_to_nothing_is_no_region() -> None:
+    assert region_of("s", 0.74, np.array([0.7375, 0.74, 0.75, 0.74]), 3).box is None
+    assert region_of("s", 0.74, np.array([0.70, 0.74, 0.74, 0.74]), 3).box is not None
+    assert region_of("s", -0.5, np.array([-0.51, -0.5, -0.5, -0.5]), 3).box is None
+
+
+class Sees:
+    """How red a picture is."""
+
+    space = EmbeddingSpace(
+        name="red",
+        model="toy",
+        revision="1",
+        dim=1,
+        metric=Metric.DOT,
+        modalities=frozenset({Modality.IMAGE}),
+        recipe="mean",
+    )
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def encode(self, images: Sequence[Image]) -> Dense:
+        self.asked += len(images)
+        return np.array([[redness(image)] for image in images], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("image", "grid", "asked"),
+    [(spot(80, 5, 5, 12), 7, 37), (spot(80, 8, 8, 64), 4, 37 + 9), (spot(80, 0, 0, 80), None, 37 + 9)],
+    ids=["a spot", "what is large", "what fills it"],
+)
+def test_what_is_large_is_looked_for_by_larger_parts_and_of_what_fills_it_the_whole_matches(
+    image: Image, grid: int | None, asked: int
+) -> None:
+    sees: Any = Sees()
+    found = occlusion(sees, np.ones(1, np.float32), image, 7)
+    assert (found.grid if found.box else None) == grid
+    assert sees.asked == asked
 
 
 def test_regions_apart_are_not_one_box() -> None:
