@@ -11,12 +11,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from core.encoders.checked import Checked
 from core.encoders.profiles import PROFILES
 from core.errors import BadModel, Fault, MissingExtra, ModelMismatch, UnknownProfile
 from core.ports import Embeds, Encoder
 from core.spaces import EmbeddingSpace
-from core.types import Modality
+from core.types import Image, Modality, Text
 
 GROUP = "quiver.encoders"
 WITH_ARGUMENT = {"hf": "hf:FOLDER or hf:ORG/NAME@REVISION", "clip": "clip:FOLDER or clip:ORG/NAME@REVISION"}
@@ -68,6 +70,14 @@ class Encoders:
                     self._made[whole] = tuple(Checked(encoder) for encoder in made)
                 self._embeds[profile], self._made[profile] = self._embeds[whole], self._made[whole]
             return self._made[profile]
+
+    def warm(self, profile: str, *spaces: EmbeddingSpace) -> None:
+        """Load the models of a profile, or of these spaces, by asking them something. Raises what keeps them off."""
+        for encoder in [self.of_space(profile, space) for space in spaces] or self.of_profile(profile):
+            if Modality.TEXT in encoder.space.modalities:
+                encoder.encode_query(Text("ready"))
+            elif Modality.IMAGE in encoder.space.modalities:
+                encoder.encode_query(Image(np.zeros((8, 8, 3), np.uint8)))
 
     def absolute(self, profile: str) -> str:
         """The profile with the whole paths of the folders in it: it means the same wherever a process stands.

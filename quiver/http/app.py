@@ -17,7 +17,6 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.errors import Fault, Unavailable
 from core.runtime import metrics, traces
 from core.runtime.logs import bound, configure
 from core.runtime.wiring import Parts, open_parts
@@ -39,6 +38,7 @@ from quiver.http import (
 )
 from quiver.http.access import is_loopback, vouched
 from quiver.http.bodies import Bodies
+from quiver.http.warming import Warming
 from workers.figures import expose
 from workers.service import serve
 
@@ -81,7 +81,7 @@ def make_app(parts: Parts | None = None) -> FastAPI:
             expose(parts)
             if parts.settings.broker_url is None:
                 app.state.woken = stack.enter_context(working(parts))
-            Thread(target=_warm, args=(parts,), name="warming", daemon=True).start()
+            stack.enter_context(app.state.warming.running())
             yield
             await run_in_threadpool(stack.close)
 
@@ -94,6 +94,7 @@ def make_app(parts: Parts | None = None) -> FastAPI:
     )
     app.state.parts = parts
     app.state.woken = None
+    app.state.warming = Warming(parts)
     app.state.keyless = is_loopback(parts.settings.host)
     for router in ROUTERS:
         app.include_router(router)
@@ -171,15 +172,6 @@ class Watched:
                 traces.tell(f"{scope['method']} {route}", status=status)
                 who = scope["state"].get("key", "no key")
                 log.info("%s %s: %d in %.0f ms, %s", scope["method"], route or "?", status, took * 1e3, who)
-
-
-def _warm(parts: Parts) -> None:
-    try:
-        health.warm(parts)
-    except Unavailable as fault:
-        log.warning("the model could not be loaded yet: %s", fault)
-    except Fault as fault:
-        log.error("the model cannot be loaded: %s", fault)  # noqa: TRY400  # what to do is in its message
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

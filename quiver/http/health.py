@@ -11,8 +11,8 @@ from core.desk import Role
 from core.errors import EncoderBroke, Fault, SchemaOutdated
 from core.runtime import metrics
 from core.runtime.wiring import Parts
-from core.types import Modality, Text
 from quiver.http.access import having
+from quiver.http.warming import Warming
 
 router = APIRouter(tags=["health"])
 
@@ -33,16 +33,20 @@ async def live() -> dict[str, bool]:
 
 @router.get("/readyz", responses={503: {"model": Ready}})
 def ready(request: Request, response: Response) -> Ready:
-    """Whether requests can be served: migrations at head, store, broker, and the default model loaded."""
+    """Whether requests can be served: migrations at head, store, broker, and the default model loaded; and those of the
+    indexes that served when the process started. Of these one that cannot be loaded is told, and does not count."""
     parts: Parts = request.app.state.parts
+    warming: Warming = request.app.state.warming
     checks = {
         "catalogue": _checked(lambda: _catalogue(parts)),
         "store": _checked(lambda: void(parts.store.indexes())),
-        "model": _checked(lambda: warm(parts)),
+        "model": _checked(lambda: parts.encoders.warm(parts.settings.profile)),
     }
     if parts.settings.broker_url is not None:
         checks["broker"] = _checked(lambda: _broker(parts))
-    well = all(said == "ok" for said in checks.values())
+    loading = warming.loading()
+    well = all(said == "ok" for said in checks.values()) and not loading
+    checks["models"] = warming.says()
     response.status_code = 200 if well else 503
     return Ready(ready=well, checks=checks)
 
@@ -57,13 +61,6 @@ def figures() -> Response:
     """Prometheus' text. Of the whole installation: it needs the role operator."""
     body, kind = metrics.text()
     return Response(body, media_type=kind)
-
-
-def warm(parts: Parts) -> None:
-    """Load the default profile's query encoders. Raises what keeps them from it."""
-    for encoder in parts.encoders.of_profile(parts.settings.profile):
-        if Modality.TEXT in encoder.space.modalities:
-            encoder.encode_query(Text("ready"))
 
 
 def _catalogue(parts: Parts) -> None:

@@ -154,6 +154,7 @@ def test_readiness_names_what_is_wrong_and_liveness_does_not_care(tmp_path: Path
             "catalogue": "ok",
             "store": "StoreDown",
             "model": "ok",
+            "models": "ok",
             "broker": "BrokerDown",
         }
         search = http.put("/v1/collections/c")
