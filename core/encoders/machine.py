@@ -46,6 +46,13 @@ def machine() -> Machine:
     return Machine(device, ("bfloat16", "float32") if multiplies_halves() else ("float32",))
 
 
+def place() -> tuple[Device, Precision]:
+    """Where a model is that no reference is tried beside, and its precision: the reference's on a CPU. Raises
+    Misconfigured."""
+    here = machine()
+    return here.device, here.precisions[0] if here.device == "cuda" else "float32"
+
+
 def multiplies_halves() -> bool:
     """Whether this processor multiplies bfloat16 faster than float32: AVX512_BF16 and AMX-BF16 of Intel's instruction
     set reference."""

@@ -13,10 +13,16 @@ from core.types import Reading
 
 class Readers:
     """The readers of this process. `transcriber`: the model that hears, see `core.readers.transcript`, which
-    `snapshot` downloads when it is none of this machine."""
+    `snapshot` downloads when it is none of this machine, and which computes where `place` says, in what type of
+    floats."""
 
-    def __init__(self, transcriber: str, snapshot: Callable[[str, str | None], Path]) -> None:
-        self._transcriber, self._snapshot = transcriber, snapshot
+    def __init__(
+        self,
+        transcriber: str,
+        snapshot: Callable[[str, str | None], Path],
+        place: Callable[[], tuple[str, str]] = lambda: ("cpu", "float32"),
+    ) -> None:
+        self._transcriber, self._snapshot, self._place = transcriber, snapshot, place
         self._made: dict[Reading, Reader] = {}
         self._lock = threading.Lock()
 
@@ -42,4 +48,4 @@ class Readers:
             )
         from core.readers.transcript import Transcriber
 
-        return Transcriber(self._transcriber, self._snapshot)
+        return Transcriber(self._transcriber, self._snapshot, self._place)

@@ -29,6 +29,7 @@ SILENCE = 1e-4  # amplitude, -80 dB: a recognizer makes words up where there is 
 Float = NDArray[np.float32]
 Heard = list[tuple[str, float, float]]  # words, and their seconds
 Snapshot = Callable[[str, str | None], Path]  # the folder of a hub model, downloaded if need be; BadModel
+Place = Callable[[], tuple[str, str]]  # the device and the type of floats of a model, as torch names them
 
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
 
@@ -39,6 +40,7 @@ class Transcriber:
 
     model: str
     snapshot: Snapshot
+    place: Place = lambda: ("cpu", "float32")
     reading = Reading.TRANSCRIPT
     _hear: Callable[[Float], Heard] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -86,7 +88,7 @@ class Transcriber:
     def _loaded(self) -> Callable[[Float], Heard]:
         with self._lock:
             if self._hear is None:
-                self._hear = load(self.folder, self.rate)
+                self._hear = load(self.folder, self.rate, *self.place())
             return self._hear
 
 
@@ -116,7 +118,7 @@ def resampled(wave: Float, rate: int, to: int) -> Float:
     return out
 
 
-def load(folder: Path, rate: int) -> Callable[[Float], Heard]:
+def load(folder: Path, rate: int, device: str, dtype: str) -> Callable[[Float], Heard]:
     """The model, as a function of f32 (n,) of at most LONGEST. Raises MissingExtra, BadModel."""
     try:
         import torch
@@ -148,7 +150,7 @@ def load(folder: Path, rate: int) -> Callable[[Float], Heard]:
             notes.enable_progress_bar()
     if told["missing_keys"]:  # transformers would make them up
         raise BadModel(f"{folder}: weights are missing: {', '.join(sorted(told['missing_keys'])[:3])}, perhaps others")
-    model.eval()
+    model.eval().to(device, getattr(torch, dtype))
     whisper = config.model_type == "whisper"
     read = _whisper if whisper else _sequence if sequence else _ctc
     masked = {"return_attention_mask": True} if whisper else {}  # others know whether they want one
@@ -156,7 +158,9 @@ def load(folder: Path, rate: int) -> Callable[[Float], Heard]:
     def hear(wave: Float) -> Heard:
         with torch.inference_mode():
             said = extractor(wave, sampling_rate=rate, return_tensors="pt", **masked)
-            return read(model, tokenizer, dict(said), len(wave) / rate)
+            floats = {name: one.to(model.dtype) for name, one in said.items() if one.is_floating_point()}
+            there = {name: one.to(model.device) for name, one in {**said, **floats}.items()}
+            return read(model, tokenizer, there, len(wave) / rate)
 
     return hear
 
@@ -179,7 +183,7 @@ def _sequence(model: Any, tokenizer: Any, said: dict[str, Any], seconds: float) 
 
 def _ctc(model: Any, tokenizer: Any, said: dict[str, Any], seconds: float) -> Heard:
     """Words, each where its first and last letter are likeliest; one phrase when the tokenizer keeps no places."""
-    likeliest = model(**said).logits[0].argmax(dim=-1)
+    likeliest = model(**said).logits[0].argmax(dim=-1).cpu()
     step = seconds / max(1, len(likeliest))  # seconds a frame
     try:
         words = tokenizer.decode(likeliest, output_word_offsets=True)["word_offsets"]

@@ -13,7 +13,7 @@ from core.blobs.local import LocalBlobs
 from core.catalogue import copying
 from core.catalogue.copying import Copy as Copy  # for those who are given one
 from core.catalogue.sql import open_catalogue
-from core.encoders.machine import prefer
+from core.encoders.machine import place, prefer
 from core.encoders.registry import Encoders
 from core.errors import BlobsDown, Misconfigured
 from core.ports import Blobs, Catalogue, Meter, VectorStore
@@ -113,7 +113,7 @@ class Parts:
         """What reads the text inside things."""
         from core.encoders.hub import snapshot
 
-        return Readers(self.settings.transcriber, snapshot)
+        return Readers(self.settings.transcriber, snapshot, place)
 
     @cached_property
     def meter(self) -> Meter:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.encoders import machine
 from core.errors import BadModel, ReaderBroke
 from core.readers.registry import Readers
 from core.readers.transcript import LONGEST, Transcriber, resampled, stretches
+from core.runtime.wiring import open_parts
 from core.types import Audio, Modality, Reading
 from tests import recognizers
 from tests.recognizers import RATE, noise
@@ -133,6 +135,31 @@ def test_a_folder_that_is_no_recognizer_is_refused(tmp_path, wav2vec2):
 def test_what_breaks_inside_is_a_defect_that_names_the_model(wav2vec2):
     with pytest.raises(ReaderBroke, match=f"transcript by {wav2vec2}"):
         Transcriber(str(wav2vec2), nowhere).read(Audio(np.full(RATE, np.nan, np.float32), 0))
+
+
+@pytest.mark.parametrize("made", ["whisper", "wav2vec2"])
+def test_half_the_precision_hears_as_well(request, made):
+    folder, sound = str(request.getfixturevalue(made)), noise(4)
+    said = Transcriber(folder, nowhere, lambda: ("cpu", "bfloat16")).read(sound)
+    assert {span.unit for _, span in said if span} == {"second"}
+
+
+def test_sound_goes_to_the_device_of_the_model(wav2vec2):
+    """`meta`, a device of torch that computes nothing: what comes back of it has no data."""
+    with pytest.raises(ReaderBroke, match="no data"):
+        Transcriber(str(wav2vec2), nowhere, lambda: ("meta", "float16")).read(noise(4))
+
+
+def test_the_transcriber_is_where_the_settings_want_models(wav2vec2, tmp_path, monkeypatch):
+    settings = {"data": tmp_path, "transcriber": str(wav2vec2)}
+    for here, place in (
+        (machine.Machine("cuda", ("float16", "float32")), ("cuda", "float16")),
+        (machine.Machine("cpu", ("bfloat16", "float32")), ("cpu", "float32")),
+    ):
+        monkeypatch.setattr(machine, "machine", lambda here=here: here)
+        [reader] = open_parts(**settings).readers.of([Reading.TRANSCRIPT])
+        assert isinstance(reader, Transcriber)
+        assert reader.place() == place
 
 
 def test_readers_are_made_once_and_say_what_is_not_set(wav2vec2):
