@@ -18,7 +18,7 @@ import numpy as np
 
 from core.encoders import vino
 from core.encoders.fused import tower
-from core.encoders.gpu import Fitting
+from core.encoders.gpu import ROWS, TOKENS, Fitting
 from core.encoders.machine import Machine, machine
 from core.encoders.packed import packed
 from core.encoders.towers import Float, Towers
@@ -72,7 +72,8 @@ def ways(
     import torch
 
     def fitting(change: Change) -> Tower:
-        return Fitting(getattr(changed(change), name), torch.OutOfMemoryError, torch.cuda.empty_cache)
+        call, cells = getattr(changed(change), name), TOKENS if name == "texts" else ROWS
+        return Fitting(call, torch.OutOfMemoryError, torch.cuda.empty_cache, cells=cells)
 
     for precision in here.precisions:
         dtype = getattr(torch, precision)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from core.encoders.batches import by_tokens
 from core.encoders.checkpoint import Checkpoint
 from core.encoders.families import Prompts, read
 from core.encoders.files import digest
+from core.encoders.gpu import rows_of
 from core.encoders.heap import give_back
 from core.encoders.hub import snapshot, verify
 from core.encoders.loading import load, tokenizer
@@ -27,7 +28,7 @@ from core.ports import Embeds
 from core.spaces import EmbeddingSpace
 from core.types import Audio, Content, Image, Modality, Text, Wants
 
-BATCH = 32  # pictures or sounds in one forward
+BATCH = 32  # pictures or sounds in one forward on a CPU; a GPU finds out how many
 
 T = TypeVar("T")
 
@@ -112,19 +113,30 @@ class ModelEncoder:
         rows = words.batch(list(texts.values()), wording.query if asked else wording.document)
         places, embed = np.array(list(texts)), _there(self._loaded().texts)
         lengths = [wording.tokens if wording.full else len(row) for row in rows]
-        for some in by_tokens(lengths):
+        for some in by_tokens(lengths, rows=rows_of(embed)):
             out[places[some]] = embed(*words.padded([rows[i] for i in some]))
 
     def _images(self, images: dict[int, Image], out: Float) -> None:
-        for some in _batched(list(images)):
+        for some, tower in self._batched(list(images), lambda towers: towers.images):
             seen = np.stack([_there(self.checkpoint.design.picture).prepare(images[i], resized) for i in some])
-            out[some] = _there(self._loaded().images)(seen)
+            out[some] = tower(seen)
 
     def _sounds(self, sounds: dict[int, Audio], out: Float) -> None:
-        for some in _batched(list(sounds)):
-            towers, sound = self._loaded(), _there(self.checkpoint.design.sound)
+        for some, tower in self._batched(list(sounds), lambda towers: towers.sounds):
+            sound = _there(self.checkpoint.design.sound)
             heard = np.stack([sound.prepare(sounds[i], _there(self._filters)) for i in some])
-            out[some] = _there(towers.sounds)(heard)
+            out[some] = tower(heard)
+
+    def _batched(
+        self, places: list[int], of: Callable[[Towers], Callable[[Float], Float] | None]
+    ) -> Iterator[tuple[list[int], Callable[[Float], Float]]]:
+        """As many as the tower is given at once, and the tower. Nothing is loaded for nothing."""
+        while places:
+            tower = _there(of(self._loaded()))
+            rows = rows_of(tower)
+            most = rows(1) if rows is not None else BATCH
+            yield places[:most], tower
+            places = places[most:]
 
     def _tokenizer(self) -> Tokenizer | None:
         with self._lock:
@@ -145,10 +157,6 @@ class ModelEncoder:
 def _there(part: T | None) -> T:
     assert part is not None  # the space says that it embeds this
     return part
-
-
-def _batched(places: list[int]) -> list[list[int]]:
-    return [places[at : at + BATCH] for at in range(0, len(places), BATCH)]
 
 
 def make(argument: str) -> Sequence[Embeds]:

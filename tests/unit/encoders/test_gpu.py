@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.encoders import fast
-from core.encoders.gpu import Fitting, put
+from core.encoders.batches import BUDGET
+from core.encoders.gpu import ROWS, TOKENS, Fitting, put
 from core.encoders.machine import Machine
+from core.encoders.models import BATCH
+from core.types import Image, Text
 from tests.checkpoints import encoder
 from tests.unit.encoders.test_models import contents_of
 
@@ -37,12 +41,11 @@ def device_of(most: int, asked: list[int]) -> Any:
 def test_every_row_comes_back_in_its_place_however_few_fit(rows: int, most: int) -> None:
     asked: list[int] = []
     fitting = Fitting(device_of(most, asked), Full, lambda: None)
-    for _ in range(2):
+    for _ in range(4):
         made = fitting(np.arange(rows), -np.arange(rows))
         assert made.tolist() == [[i, -i] for i in range(rows)]
-    again = len(asked)
-    fitting(np.arange(rows), -np.arange(rows))
-    assert max(asked[again:]) <= most, "what did not fit once is not tried again"
+    failed = [size for size in asked if size > most]
+    assert failed == sorted(set(failed), reverse=True), "what did not fit once is not tried again"
 
 
 def test_one_row_that_does_not_fit_is_said() -> None:
@@ -55,6 +58,79 @@ def test_one_row_that_does_not_fit_is_said() -> None:
 def test_what_stays_on_the_processor_is_not_copied() -> None:
     array = np.zeros(3, np.float32)
     assert put(array, torch.device("cpu")).data_ptr() == array.ctypes.data
+
+
+class Machinery:
+    """A device that computes `side` rows side by side in a second, has memory for `most`, and knows what time it is."""
+
+    def __init__(self, side: int, most: int) -> None:
+        self.side, self.most, self.now, self.asked = side, most, 0.0, list[int]()
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        self.asked.append(len(rows))
+        if len(rows) > self.most:
+            raise Full
+        self.now += -(-len(rows) // self.side)
+        return np.zeros((len(rows), 1), np.float32)
+
+    def fitting(self, cells: int) -> Fitting:
+        return Fitting(self, Full, lambda: None, cells=cells, clock=lambda: self.now)
+
+
+def settled(fitting: Fitting, *shape: int) -> int:
+    """How many rows are asked for at once after a while."""
+    for _ in range(50):
+        fitting(np.zeros(shape, np.float32))
+    return fitting.rows(shape[1] if len(shape) == 2 else 1)
+
+
+def test_batches_are_doubled_while_that_is_faster() -> None:
+    device = Machinery(side=64, most=10**6)
+    assert settled(device.fitting(8), 500) == 64
+    assert max(device.asked) == 128, "twice as many were tried, and no faster"
+
+
+def test_batches_are_doubled_until_memory_is_full_and_then_kept() -> None:
+    device = Machinery(side=10**6, most=100)
+    assert settled(device.fitting(8), 500) == 64
+    assert [size for size in device.asked if size > 100] == [128]
+
+
+def test_the_first_batch_is_halved_when_it_is_too_large() -> None:
+    assert settled(Machinery(side=1, most=10).fitting(128), 500) == 8
+
+
+def test_long_texts_and_short_ones_have_sizes_of_their_own() -> None:
+    device = Machinery(side=10**6, most=100)
+    fitting = device.fitting(512)
+    assert settled(fitting, 500, 8) == 64
+    assert 50 < settled(fitting, 500, 200) <= 100
+    assert fitting.rows(8) == 64
+    assert fitting.rows(1000) == 1, "nothing so long was asked for yet"
+
+
+@pytest.mark.parametrize(("kind", "name", "cells"), [(Text, "texts", TOKENS), (Image, "images", ROWS)])
+def test_an_encoder_gives_a_gpu_as_many_rows_as_it_asks_for(made, monkeypatch, kind, name, cells) -> None:
+    """And a processor what it always had."""
+    quick = encoder(made["clip"])
+    own = quick._inner._loaded()
+    contents = [content for content in contents_of("clip") if isinstance(content, kind) for _ in range(200)]
+    asked: list[int] = []
+
+    def tower(*given: np.ndarray) -> np.ndarray:
+        asked.append(len(given[0]))
+        return np.ones((len(given[0]), own.dim), np.float32)
+
+    def largest(call: Any) -> int:
+        asked.clear()
+        monkeypatch.setattr(quick._inner, "_towers", replace(own, **{name: call}))
+        quick.encode(contents)
+        assert sum(asked) == len(contents)
+        return max(asked)
+
+    alone = largest(tower)
+    assert alone <= (BATCH if kind is Image else BUDGET)
+    assert largest(Fitting(tower, Full, lambda: None, cells=cells)) >= min(4 * alone, len(contents) // 2)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU that works")
