@@ -246,8 +246,9 @@ class Catalogue(Desk, Erasures, Indexes, Leases, Protocol):
         """Those of these assets that have a row, removed ones included."""
         ...
 
-    def twins(self, index: Index, tenant: Tenant, digests: Sequence[Digest]) -> dict[Digest, AssetId]:
-        """Assets of this tenant with these bytes whose present generation has a receipt; one for each digest."""
+    def twins(self, index: Index, tenant: Tenant, digests: Sequence[Digest]) -> dict[Digest, tuple[Index, AssetId]]:
+        """Assets of this tenant with these bytes whose present generation has a receipt of this index, or else of one
+        that serves any collection and has the same spaces and reads; one for each digest."""
         ...
 
     def signed(

@@ -10,6 +10,7 @@ from uuid import uuid4
 import PIL.Image
 
 from core.fields import FieldType
+from core.records import Collection
 from core.runtime.wiring import Parts
 from core.stores.memory import MemoryStore
 from core.types import AssetId, Tenant, Text
@@ -48,15 +49,16 @@ class World:
         tenant: Tenant = ME,
         metadata: Mapping[str, Any] | None = None,
         index: bool = True,
+        into: Collection | None = None,
     ) -> None:
-        """Texts, and one-coloured pictures, by external id."""
+        """Texts, and one-coloured pictures, by external id; into "c" unless another collection is given."""
 
         def submit(collection: str, ids: Sequence[AssetId]) -> None:
             if index:
                 index_batch(self.parts, collection, ids)
 
         taken = register(
-            self.parts, tenant, self._made, [self._item(n, t, metadata) for n, t in things.items()], submit
+            self.parts, tenant, into or self._made, [self._item(n, t, metadata) for n, t in things.items()], submit
         )
         assert not taken.refused
 

@@ -23,11 +23,11 @@ from workers.reading import Beat, Course, complete, course_of
 from workers.tally import Tally
 
 Prepared = Sequence[tuple[Claim, Sequence[Segment]]]
-Key = tuple[Any, ...]  # what makes two segments of one asset the same
+Key = tuple[Any, ...]  # what makes two segments the same, of one asset or of two of equal content
 
 
 class Known:
-    """Vectors that need not be computed: of a space, of a segment of an asset."""
+    """Vectors that need not be computed: of a space, of a segment of a tenant's content."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, Key], Vector] = {}
@@ -55,8 +55,9 @@ def _key_of(said: Mapping[str, Any]) -> Key | None:
     if len(said.get("text", "")) >= SNIPPET and (span is None or span[2] != "char"):
         return None  # how it goes on is not in the point
     where = None if span is None else tuple(span)
-    own = said["asset"], said["digest"], said.get("source"), said["ordinal"], said["content"]
-    return (*own, where, said.get("text"), said.get("language"))
+    whole = said["tenant"], said["digest"], said["media_type"], said["modality"]
+    part = said.get("source"), said["ordinal"], said["content"], where
+    return (*whole, *part, said.get("text"), said.get("language"))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -230,11 +231,14 @@ def _column(
     space = encoder.space
     held = {row: vector for row in rows if known and (vector := known.get(space, keys[row])) is not None}
     asked = [row for row in rows if row not in held]
+    if known:
+        asked = list({keys[row] or row: row for row in asked}.values())  # one of each
     made: Vectors = encoder.encode([flat[row][1].content for row in asked]) if asked else []
     if known is not None:
         for row, vector in zip(asked, made, strict=True):
             held[row] = vector
             known.put(space, keys[row], vector)
+        held |= {row: vector for row in rows if row not in held and (vector := known.get(space, keys[row])) is not None}
         made = batched([held[row] for row in rows]) if rows else []
     if space.sparse:
         said = [

@@ -46,8 +46,9 @@ def index_batch(parts: Parts, collection: str, ids: Sequence[AssetId]) -> Tally:
         suspects = []
     beat = renewing(parts, claims)
     try:
-        for some in by_bytes(claims, parts.settings.batch_bytes):
-            tally += _index(parts, kept, some, beat)
+        for alike in apart(claims):
+            for some in by_bytes(alike, parts.settings.batch_bytes):
+                tally += _index(parts, kept, some, beat)
     except BaseException:
         # Down, stopped or interrupted: whatever it was, the assets are not to blame.
         with suppress(CatalogueDown):  # then the leases run out by themselves
@@ -60,6 +61,16 @@ def index_batch(parts: Parts, collection: str, ids: Sequence[AssetId]) -> Tally:
     for suspect in suspects:
         tally += index_batch(parts, collection, [suspect.asset.id])
     return tally
+
+
+def apart(claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
+    """One of each content, and the others: these then find what was made of the first (`workers.reuse`)."""
+    first: dict[tuple[object, ...], Claim] = {}
+    for claim in claims:
+        asset = claim.asset
+        first.setdefault((asset.tenant, asset.digest, asset.media_type, asset.modality), claim)
+    once = set(first.values())
+    return list(first.values()), [claim for claim in claims if claim not in once]
 
 
 def by_bytes(claims: Sequence[Claim], most: int) -> Iterator[list[Claim]]:

@@ -1,17 +1,20 @@
-"""Content that is in the index already is not embedded again: its points are written anew, of another generation or of
-another asset of the same tenant, with the vectors they have.
+"""Content that has its vectors already is not embedded again: its points are written anew, of another generation or of
+another asset of the same tenant, with the vectors they have, in this index or in one of the same spaces that serves.
 
-So a change of metadata alone decodes and encodes nothing, and a file under two names is embedded once.
+So a change of metadata alone decodes and encodes nothing, and a file under two names, or in two collections, is
+embedded once.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from core.errors import NoSuchCollection
 from core.fields import normal_metadata
 from core.points import Column, Points, Stored, point_id, text_words
 from core.ports import Catalogue, VectorStore
@@ -64,15 +67,37 @@ def reused(
 def _held(
     catalogue: Catalogue, store: VectorStore, index: Index, claims: Sequence[Claim], *, captioned: bool
 ) -> Iterator[tuple[Claim, list[Stored]]]:
-    """Claims with the points of an asset of equal content, perhaps their own of an earlier generation."""
-    origins: dict[AssetId, AssetId] = {claim.asset.id: claim.asset.id for claim in claims if claim.asset.generation > 1}
-    by_tenant: defaultdict[Tenant, list[Asset]] = defaultdict(list)
+    """Claims with the points of an asset of equal content: their own of an earlier generation, or a twin's."""
+    own = {claim: claim.asset.id for claim in claims if claim.asset.generation > 1}
+    there = dict(_whole(catalogue, store, index, own, captioned=captioned)) if own else {}
+    yield from there.items()
+    for source, twins in _twins(catalogue, index, [claim for claim in claims if claim not in there]):
+        if source.id == index.id:
+            yield from _whole(catalogue, store, source, twins, captioned=captioned)
+            continue
+        with suppress(NoSuchCollection):  # another collection's, dropped meanwhile or lost: it is embedded
+            yield from _whole(catalogue, store, source, twins, captioned=captioned)
+
+
+def _twins(catalogue: Catalogue, index: Index, claims: Sequence[Claim]) -> list[tuple[Index, dict[Claim, AssetId]]]:
+    """Claims with an asset of equal bytes, by the index that it is in."""
+    by_tenant: defaultdict[Tenant, list[Claim]] = defaultdict(list)
     for claim in claims:
-        if claim.asset.generation == 1:
-            by_tenant[claim.asset.tenant].append(claim.asset)
+        by_tenant[claim.asset.tenant].append(claim)
+    out: dict[str, tuple[Index, dict[Claim, AssetId]]] = {}
     for tenant, some in by_tenant.items():
-        twins = catalogue.twins(index, tenant, [asset.digest for asset in some])
-        origins |= {asset.id: twins[asset.digest] for asset in some if asset.digest in twins}
+        twins = catalogue.twins(index, tenant, [claim.asset.digest for claim in some])
+        for claim in some:
+            if claim.asset.digest in twins:
+                source, origin = twins[claim.asset.digest]
+                out.setdefault(source.id, (source, {}))[1][claim] = origin
+    return list(out.values())
+
+
+def _whole(
+    catalogue: Catalogue, store: VectorStore, index: Index, origins: Mapping[Claim, AssetId], *, captioned: bool
+) -> Iterator[tuple[Claim, list[Stored]]]:
+    """The claims whose origin has all its points in the index, signed for and of equal content."""
     signed = {
         standing.asset.id: (standing.generation, standing.points)
         for standing in catalogue.standings(index, sorted(set(origins.values())))
@@ -81,9 +106,8 @@ def _held(
     points: defaultdict[AssetId, list[Stored]] = defaultdict(list)
     for point in store.of_assets(index, sorted(signed)) if signed else ():
         points[AssetId(UUID(point.payload["asset"]))].append(point)
-    for claim in claims:
-        origin = origins.get(claim.asset.id)
-        if origin is None or origin not in signed:
+    for claim, origin in origins.items():
+        if origin not in signed:
             continue
         generation, count = signed[origin]
         if origin == claim.asset.id and generation == claim.asset.generation:

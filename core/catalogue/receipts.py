@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, and_, delete, select, tuple_
+from sqlalchemy import Connection, and_, delete, func, or_, select, tuple_
 
 from core.catalogue import rows
 from core.catalogue.engine import now
-from core.catalogue.tables import assets, receipts
-from core.records import Index, Standing
+from core.catalogue.tables import assets, indexes, receipts
+from core.records import Index, IndexState, Standing
 from core.types import AssetId, Digest, Tenant
 
 
@@ -41,21 +41,40 @@ def standings(conn: Connection, index: Index, ids: Sequence[AssetId]) -> list[St
     return out
 
 
-def twins(conn: Connection, index: Index, tenant: Tenant, digests: Sequence[Digest]) -> dict[Digest, AssetId]:
+def twins(
+    conn: Connection, index: Index, tenant: Tenant, digests: Sequence[Digest]
+) -> dict[Digest, tuple[Index, AssetId]]:
     """Port: `Catalogue.twins`."""
     signed_now = and_(receipts.c.asset_id == assets.c.id, receipts.c.generation == assets.c.generation)
-    query = select(assets.c.digest, assets.c.id).join(receipts, signed_now)
-    out: dict[Digest, AssetId] = {}
+    which = assets.c.digest, receipts.c.index_id
+    nth = func.row_number().over(partition_by=which, order_by=assets.c.id).label("nth")
+    query = (
+        select(*which, assets.c.id, nth).join(receipts, signed_now).join(indexes, indexes.c.id == receipts.c.index_id)
+    )
+    alike = {index.id: index}
+    out: dict[Digest, tuple[Index, AssetId]] = {}
     for chunk in rows.chunks(sorted(set(digests)), 500):
-        found = query.where(
-            receipts.c.index_id == index.id,
+        there = query.where(
+            or_(receipts.c.index_id == index.id, indexes.c.state == IndexState.SERVING),
             assets.c.tenant == tenant,
-            assets.c.collection == index.collection,
             assets.c.removed_at.is_(None),
             assets.c.digest.in_(chunk),
-        )
-        out |= {Digest(row.digest): AssetId(row.id) for row in conn.execute(found.order_by(assets.c.id.desc()))}
+        ).subquery()
+        found = conn.execute(select(there).where(there.c.nth == 1).order_by(there.c.index_id)).all()
+        others = {row.index_id for row in found} - alike.keys()
+        for row in conn.execute(select(indexes).where(indexes.c.id.in_(others))) if others else ():
+            other = rows.index(row)
+            if _alike(index, other):
+                alike[other.id] = other
+        for row in found:
+            if row.index_id in alike and (row.index_id == index.id or row.digest not in out):
+                out[Digest(row.digest)] = alike[row.index_id], AssetId(row.id)
     return out
+
+
+def _alike(one: Index, other: Index) -> bool:
+    """Whether equal content has equal vectors in both."""
+    return one.reads == other.reads and {s.fingerprint for s in one.spaces} == {s.fingerprint for s in other.spaces}
 
 
 def signed(

@@ -252,7 +252,7 @@ class SqlCatalogue(SqlDesk, SqlErasures, SqlIndexes):
         with reading(self.engine) as conn:
             return receipts.standings(conn, index, ids)
 
-    def twins(self, index: Index, tenant: Tenant, digests: Sequence[Digest]) -> dict[Digest, AssetId]:
+    def twins(self, index: Index, tenant: Tenant, digests: Sequence[Digest]) -> dict[Digest, tuple[Index, AssetId]]:
         """Port."""
         with reading(self.engine) as conn:
             return receipts.twins(conn, index, tenant, digests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,8 +13,8 @@ from core.catalogue.sql import SqlCatalogue, open_catalogue
 from core.errors import CatalogueDown, Conflict, NoSuchAsset, NoSuchCollection, SchemaOutdated
 from core.fields import FieldType
 from core.records import Collection, Draft, IndexState, Outcome, State
-from core.types import AssetId, Digest
-from tests.contract.catalogues import LEASE, ME, OTHER, add, draft, index_all, index_named
+from core.types import AssetId, Digest, Reading
+from tests.contract.catalogues import LEASE, ME, OTHER, SPACE, add, draft, index_all, index_named
 
 
 def test_registering_twice_changes_nothing(catalogue: SqlCatalogue) -> None:
@@ -178,8 +179,12 @@ def test_twins_are_signed_assets_of_one_tenant_with_the_same_bytes(catalogue: Sq
     digests = [Digest(letter * 64) for letter in "xyzw"]
     assert catalogue.twins(index, ME, digests) == {}, "nothing is signed for"
     index_all(catalogue)
-    assert catalogue.twins(index, ME, [*digests, *digests]) == {digests[0]: mine, digests[1]: other}
-    assert catalogue.twins(index_named("none", IndexState.BUILDING), ME, digests) == {}
+    both = {digests[0]: (index, mine), digests[1]: (index, other)}
+    assert catalogue.twins(index, ME, [*digests, *digests]) == both
+    coming = index_named("coming", IndexState.BUILDING)
+    assert catalogue.twins(coming, ME, digests) == both, "one of the same spaces serves"
+    assert catalogue.twins(replace(coming, reads=frozenset({Reading.OCR})), ME, digests) == {}
+    assert catalogue.twins(replace(coming, spaces=(replace(SPACE, revision="other"),)), ME, digests) == {}
     catalogue.register(ME, "c", [draft("a", "x", kind="changed")])
     catalogue.remove(ME, "c", [other])
     assert catalogue.twins(index, ME, digests) == {}

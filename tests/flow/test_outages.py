@@ -85,7 +85,7 @@ def test_what_a_worker_died_over_is_tried_alone(parts: Parts, monkeypatch: pytes
     died = parts.catalogue.claim("c", worker="host/1/1/1", lease=timedelta(hours=1), limit=10)
     assert len(died) == 3
     parts.catalogue.expire("host/1/1/1")
-    register_all(parts, [Inline("fresh-a", "red"), Inline("fresh-b", "red")])
+    register_all(parts, [Inline("fresh-a", "red"), Inline("fresh-b", "blue")])
     seen = batches(parts, monkeypatch)
     assert index_all(parts).indexed == 5
     assert sorted(seen) == [["fresh-a", "fresh-b"], ["t000"], ["t001"], ["t002"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,16 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from core.fields import FieldType
 from core.points import Stored
 from core.records import Claim, Collection, Index, State
 from core.spaces import Sparse
 from core.stores.edge import EdgeStore
-from core.types import Reading
+from core.types import Content, Reading
 from tests.doubles import ColourEncoder
-from tests.worlds import GREEN, ME, OTHER, RED, World
+from tests.worlds import FIELDS, GREEN, ME, OTHER, RED, World
 from workers import embedding
+from workers.collections import ensure
 from workers.indexing import index_batch
 from workers.reuse import Reused, reused
 
@@ -173,6 +175,78 @@ def test_a_change_of_metadata_alone_decodes_and_embeds_nothing(world: World, mon
     assert said["a"]["generation"] == 2
     assert set(said) == {"a", "b", "another name"}
     assert {state for _, state in world.parts.catalogue.assets(ME, "c")} == {State.INDEXED}
+
+
+class Counted:
+    """How many contents were embedded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, encoder: type[Any]) -> None:
+        self.count = 0
+        encode = encoder.encode
+
+        def counting(one: Any, contents: Sequence[Content]) -> Any:
+            self.count += len(contents)
+            return encode(one, contents)
+
+        monkeypatch.setattr(encoder, "encode", counting)
+
+    def since(self) -> int:
+        count, self.count = self.count, 0
+        return count
+
+
+def payloads(world: World, collection: str) -> dict[str, Mapping[str, Any]]:
+    stored = world.parts.store.scroll(world.parts.catalogue.serving(collection))
+    return {point.payload["external_id"]: point.payload for point in stored}
+
+
+def test_equal_content_of_a_batch_is_embedded_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counted(monkeypatch, ColourEncoder)
+    world.add({f"copy {n}": "a red cat" for n in range(8)} | {"other": "a blue dog"})
+    assert counted.since() == 2
+    said = payloads(world, "c")
+    assert set(said) == {*(f"copy {n}" for n in range(8)), "other"}
+    assert {state for _, state in world.parts.catalogue.assets(ME, "c")} == {State.INDEXED}
+    assert len({said[f"copy {n}"]["asset"] for n in range(8)}) == 8
+    world.add({f"copy {n}": "a green rocket" for n in range(4)})
+    assert counted.since() == 1, "what changed, and is equal again"
+
+
+def test_content_of_another_collection_is_not_embedded_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    things = {f"thing {n}": f"cat {n} is red" for n in range(8)} | {"picture": RED}
+    world.add(things, metadata={"kind": "cat", "note": "here"})
+    counted = Counted(monkeypatch, ColourEncoder)
+    world.add(things, metadata={"note": "there"}, into=ensure(world.parts, "d", {"note": FieldType.TEXT}))
+    assert counted.since() == 0
+    said = payloads(world, "d")
+    assert set(said) == set(things)
+    assert {str(point["metadata"]) for point in said.values()} == {"{'note': 'there'}"}
+    assert {str(point["words"]) for point in said.values()} == {"{'note': ['there']}"}
+    assert world.names("red", collection="d")
+    counted.since()  # the query
+    world.add(things, into=ensure(world.parts, "e"), tenant=OTHER)
+    assert counted.since() == len(things), "another tenant's is not looked for"
+
+
+def test_a_collection_that_was_lost_gives_nothing_and_harms_nobody(world: World) -> None:
+    world.add({"a": "red cat"})
+    world.parts.store.drop(index_of(world).id)
+    world.add({"a": "red cat"}, into=ensure(world.parts, "d"))
+    assert set(payloads(world, "d")) == {"a"}
+
+
+def test_a_caption_of_its_own_is_embedded_though_the_picture_is_equal(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = frozenset({Reading.CAPTION})
+    world.add({"a": RED}, metadata={"caption": "a fire"}, into=ensure(world.parts, "d", FIELDS, reads=reads))
+    counted = Counted(monkeypatch, ColourEncoder)
+    world.add({"b": RED}, metadata={"caption": "a green rose"}, into=ensure(world.parts, "e", FIELDS, reads=reads))
+    assert counted.since() == 2  # the picture, and what is said of it
+    world.add({"c": RED}, metadata={"caption": "a fire"}, into=ensure(world.parts, "e", FIELDS, reads=reads))
+    stored = world.parts.store.scroll(world.parts.catalogue.serving("e"))
+    texts = {point.payload["external_id"]: point.payload["text"] for point in stored if "source" in point.payload}
+    assert texts == {"b": "a green rose", "c": "a fire"}
 
 
 def test_a_store_that_lost_its_index_is_filled_again(world: World) -> None:
