@@ -161,9 +161,10 @@ def test_exact_mends_an_order_that_coarse_scores_made(world: World, monkeypatch:
 
 
 def test_late_interaction_finds_who_has_every_part_of_a_question(world: World) -> None:
-    """A text that mixes both colours is nearest to the question as a whole, and to neither of its parts."""
-    query = "red red red. blue blue blue."
-    mine = world.ask(query, explain=True, modalities=frozenset({Modality.TEXT}), **staged(world, "late:weight=1")).hits
+    """A text that mixes both colours is nearest to the question as a whole, and to neither of its parts. Words, which
+    stay as they were, find both equally."""
+    asked = staged(world, "late:weight=1") | {"weights": {"words": 0.0}, "modalities": frozenset({Modality.TEXT})}
+    mine = world.ask("red red red. blue blue blue.", explain=True, **asked).hits
     assert mine[0].external_id == "long.txt"
     assert mine[0].effects[0].note.startswith("2 parts x ")
 
