@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.beside.table import beside_table
+from benchmarks.gpu import section as gpu
 from benchmarks.peers.figures import ingest_rows, install_rows, search_rows
 from retrieval.selectivity import SCANNED
 
@@ -308,6 +309,7 @@ def main() -> None:
         ("pipeline", pipeline),
         ("texts", texts),
         ("fidelity", fidelity),
+        ("gpu", gpu),
         ("search", search),
         ("filtered", filtered),
         ("beside", beside),

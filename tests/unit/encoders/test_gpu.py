@@ -1,7 +1,8 @@
-"""What can be held to its promise without a GPU: rows are asked for in parts that fit, and none is lost or moved."""
+"""Rows are asked for in parts that fit, and none is lost or moved: without a GPU, and on one where there is one."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +14,11 @@ from hypothesis import strategies as st
 
 from core.encoders import fast
 from core.encoders.batches import BUDGET
-from core.encoders.gpu import ROWS, TOKENS, Fitting, put
+from core.encoders.gpu import ROWS, TOKENS, Fitting, _Size, put
 from core.encoders.machine import Machine
 from core.encoders.models import BATCH
 from core.types import Image, Text
-from tests.checkpoints import encoder
+from tests.checkpoints import ALL, encoder
 from tests.unit.encoders.test_models import contents_of
 
 
@@ -140,3 +141,36 @@ def test_a_gpu_that_breaks_leaves_the_reference(made, loaded, monkeypatch, caplo
     rows = quick.encode(contents_of("clip"))
     assert (rows * loaded["clip"].encode(contents_of("clip"))).sum(1).min() >= 0.999999
     assert "cannot be bfloat16 on the GPU" in caplog.text
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch reaches no GPU here")
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("family", ALL)
+def test_every_family_says_the_same_on_a_gpu(made, loaded, monkeypatch, family, precision) -> None:
+    monkeypatch.setattr(fast, "machine", lambda: Machine("cuda", (precision,)))
+    quick, contents = encoder(made[family]), contents_of(family)
+    rows = quick.encode(contents)
+    assert (rows * loaded[family].encode(contents)).sum(1).min() >= 0.999
+    hows = set(quick._inner._loaded().how.values())
+    assert f"{precision} on the GPU" in hows, "or else nothing was tried here"
+
+
+@needs_gpu
+def test_a_memory_too_small_for_the_first_forward_loses_no_row(made, loaded, monkeypatch) -> None:
+    monkeypatch.setattr(fast, "machine", lambda: Machine("cuda", ("float32",)))
+    quick = encoder(made["clip"])
+    contents = [content for content in contents_of("clip") if isinstance(content, Image)] * 4000
+    tower = quick._inner._loaded().images
+    torch.cuda.empty_cache()
+    whole = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (32 << 20)) / whole)
+    try:
+        monkeypatch.setattr(tower, "_sizes", defaultdict(lambda: _Size(len(contents))))
+        rows = quick.encode(contents)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert tower.rows() < len(contents)
+    assert (rows * loaded["clip"].encode(contents)).sum(1).min() >= 0.999
