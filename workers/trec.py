@@ -46,7 +46,7 @@ def read_queries(path: Path, into: Read) -> None:
     known = {line.id for line in into.queries}
 
     def take(text: str, place: str) -> None:
-        line = query_line(_object(text), place, path.parent)
+        line = query_line(object_of(text), place, path.parent)
         if line.id in known:
             raise BadQuery(f"query {line.id!r} stands twice: give each its own id")
         known.add(line.id)
@@ -60,13 +60,7 @@ def query_line(row: Mapping[str, Any], place: str = "", folder: Path | None = No
     name = row.get("id", row.get("_id"))
     if isinstance(name, bool) or not isinstance(name, (str, int)) or not SAFE.fullmatch(str(name)):
         raise BadQuery('a query needs an id without white space: {"id": "q1", "text": "…"}')
-    said = {part: row[part] for part in PARTS if row.get(part) is not None}
-    for part in (said, *_mixed(said)):
-        for kind in FILES:
-            if isinstance(given := part.get(kind), Mapping):
-                raise BadQuery(f"its {kind} was not kept: only what it was is known")
-            if folder is not None and isinstance(given, str):
-                part[kind] = str(folder / given)
+    said = located({part: row[part] for part in PARTS if row.get(part) is not None}, folder)
     if not said.keys() & {*PARTS} - {"where", "modality", "less"}:
         raise BadQuery("it asks nothing: give text, image, audio, video, like, vector or mix")
     others = row.keys() - {*PARTS, "id", "_id"}
@@ -74,8 +68,20 @@ def query_line(row: Mapping[str, Any], place: str = "", folder: Path | None = No
     return Line(id=str(name), said=said, traits=traits, place=place)
 
 
+def located(said: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+    """What is asked, its files found from that folder. Raises BadQuery for a file that was not kept."""
+    out = dict(said)
+    for part in (out, *_mixed(out)):
+        for kind in FILES:
+            if isinstance(given := part.get(kind), Mapping):
+                raise BadQuery(f"its {kind} was not kept: only what it was is known")
+            if folder is not None and isinstance(given, str):
+                part[kind] = str(folder / given)
+    return out
+
+
 def _mixed(said: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    if "mix" not in said:
+    if said.get("mix") is None:
         return ()
     if not isinstance(said["mix"], list) or not all(isinstance(part, dict) for part in said["mix"]):
         raise BadQuery('mix is a list of parts: [{"text": "…", "weight": 0.5}]')
@@ -134,7 +140,7 @@ def read_pairs(path: Path, into: Read) -> None:
 
     def take(text: str, place: str) -> None:
         if text.lstrip().startswith("{"):
-            row = dict(_object(text))
+            row = dict(object_of(text))
             asset = row.pop("asset", None)
         else:
             caption, _, asset = text.rpartition("\t")
@@ -152,7 +158,8 @@ def read_pairs(path: Path, into: Read) -> None:
     _lines(path, into, take)
 
 
-def _object(text: str) -> Mapping[str, Any]:
+def object_of(text: str) -> Mapping[str, Any]:
+    """A JSON object of one line. Raises BadQuery."""
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as exc:
@@ -164,17 +171,27 @@ def _object(text: str) -> Mapping[str, Any]:
 
 def _lines(path: Path, into: Read, take: Callable[[str, str], None]) -> None:
     """Every line that is not blank, told from where it is; what is wrong with one costs that one."""
+    for number, text in lines_of(path):
+        place = f"{printable(path.name)} line {number}"
+        try:
+            if isinstance(text, BadQuery):
+                raise text
+            take(text, place)
+        except BadQuery as exc:
+            into.refused.append(f"{place}: {exc}")
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str | BadQuery]]:
+    """The lines that are not blank, each with its number from 1, or what is wrong with it. Raises NoSuchPath."""
     with _named(path) as source:
         for number, raw in enumerate(source, start=1):
-            place = f"{printable(path.name)} line {number}"
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                if text.strip():
-                    take(text, place)
             except UnicodeDecodeError as exc:
-                into.refused.append(f"{place}: it is not UTF-8 (byte {exc.start + 1})")
-            except BadQuery as exc:
-                into.refused.append(f"{place}: {exc}")
+                yield number, BadQuery(f"it is not UTF-8 (byte {exc.start + 1})")
+            else:
+                if text.strip():
+                    yield number, text
 
 
 @contextmanager

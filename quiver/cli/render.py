@@ -52,6 +52,11 @@ def print_json(value: Any) -> None:
     out.out(json.dumps(plain(value), ensure_ascii=False, indent=2), highlight=False)
 
 
+def print_line(value: Any) -> None:
+    """One of JSON Lines on standard output."""
+    out.out(json.dumps(plain(value), ensure_ascii=False), highlight=False)
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table whose cells are text: nothing in them is markup or reaches the terminal as a control character."""
     made = Table(box=None, header_style="bold", pad_edge=False)

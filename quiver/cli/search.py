@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from core.errors import BadQuery, BlobsDown
 from quiver.asking import json_of
 from quiver.cli.app import CollectionOption, Data, Json, app, opened
-from quiver.cli.render import answer_table, effects_table, out, print_json
+from quiver.cli.queries import Asked, asked_of
+from quiver.cli.render import answer_table, effects_table, first, out, print_json, print_line, shown
+from retrieval.request import Answer
 
 
 @app.command()
@@ -28,6 +30,14 @@ def search(
     less: Annotated[list[str] | None, typer.Option(help="Words that are not wanted.", show_default=False)] = None,
     mix: Annotated[
         list[str] | None, typer.Option(help='A part of a mixture as JSON: {"text": "at night", "weight": 0.5}.')
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            help='Queries, one a line: {"text": "…", "limit": 5}, and what else a query has; the options are of all '
+            "that say nothing else. With --json a line of JSON for each.",
+            show_default=False,
+        ),
     ] = None,
     collection: CollectionOption = "default",
     where: Annotated[
@@ -64,56 +74,92 @@ def search(
     """Find assets by words, a picture, a sound, a film, their likeness to another, a vector, or a mixture of these."""
     if html is not None and (html.is_dir() or not html.resolve().parent.is_dir()):
         raise BadQuery(f"{html}: the contact sheet needs the name of a file in a folder that is there")
+    thing: dict[str, Any] = {
+        "text": text,
+        "image": image,
+        "audio": audio,
+        "video": video,
+        "like": like,
+        "vector": json_of(vector, "--vector") if vector is not None else None,
+        "mix": [json_of(part, "--mix") for part in mix or ()],
+        "less": less or (),
+    }
+    settings: dict[str, Any] = {
+        "where": where,
+        "modality": modality or None,
+        "limit": limit,
+        "offset": offset,
+        "min_score": min_score,
+        "exact": exact,
+        "fusion": fusion,
+        "weights": weights_of(weight or ()),
+        "rerank": rerank or (),
+        "budget": budget,
+        "group_by": group_by,
+        "group_size": group_size,
+        "without": without or (),
+        "explain": explain,
+        "record": record,
+    }
+    if queries is not None and any(thing.values()):
+        raise BadQuery("with --queries what is asked is in the file: leave words, files and the like out")
+    bad: list[Asked] = []
     with opened(data) as quiver:
-        answer = quiver.search(
-            collection,
-            text,
-            image=image,
-            audio=audio,
-            video=video,
-            like=like,
-            vector=json_of(vector, "--vector") if vector is not None else None,
-            mix=[json_of(part, "--mix") for part in mix or ()],
-            less=less or (),
-            where=where,
-            modality=modality or None,
-            limit=limit,
-            offset=offset,
-            min_score=min_score,
-            exact=exact,
-            fusion=fusion,
-            weights=_weights(weight or ()),
-            rerank=rerank or (),
-            budget=budget,
-            group_by=group_by,
-            group_size=group_size,
-            without=without or (),
-            explain=explain,
-            record=record,
-        )
-        if json:
-            print_json(answer)
+        if queries is None:
+            answer = quiver.search(collection, **thing, **settings)
+            print_json(answer) if json else _show(answer, explain=explain)
+            found = [(text or f"like {image or audio or video or like or 'this mixture'}", answer)]
         else:
-            answer_table(answer)
-            if explain:
-                effects_table(answer)
+            sheet = html is not None or open_
+            found, bad = _show_all(asked_of(quiver, collection, queries, settings), explain, json=json, keep=sheet)
         if html or open_:
-            page = quiver.contact_sheet(
-                collection, [(text or f"like {image or audio or video or like or 'this mixture'}", answer)]
-            )
-            place = html or Path(tempfile.mkdtemp(prefix="quiver-")) / "sheet.html"
-            try:
-                place.write_text(page, encoding="utf-8")
-            except OSError as exc:
-                raise BlobsDown(f"{place} cannot be written: {exc.strerror}") from exc
-            if not json:
-                out.print(f"contact sheet: {place}", highlight=False, markup=False)
-            if open_:
-                typer.launch(place.resolve().as_uri())
+            _sheet(quiver.contact_sheet(collection, found), html, open_=open_, quiet=json)
+    if bad:
+        raise typer.Exit(1)
 
 
-def _weights(said: Sequence[str]) -> dict[str, float]:
-    """Raises BadQuery."""
+def _show(answer: Answer, *, explain: bool) -> None:
+    answer_table(answer)
+    if explain or any(hit.effects for hit in answer.hits):
+        effects_table(answer)
+
+
+def _show_all(
+    lines: Iterable[Asked], explain: bool, *, json: bool, keep: bool
+) -> tuple[list[tuple[str, Answer]], list[Asked]]:
+    """Each line when it is answered. The answers that are to be kept, and the lines without one."""
+    kept, bad = [], []
+    for one in lines:
+        title = f"line {one.line}" if one.id is None else f"line {one.line}: {one.id}"
+        if one.answer is None:
+            bad.append(one)
+        elif keep:
+            kept.append((title, one.answer))
+        if json:
+            print_line(one)
+        elif one.answer is not None:
+            out.print(shown(title), style="bold")
+            _show(one.answer, explain=explain)
+    if bad and not json:
+        first(["line", "why", "what to do"], [[one.line, one.kind, one.message] for one in bad])
+    return kept, bad
+
+
+def _sheet(page: str, html: Path | None, *, open_: bool, quiet: bool) -> None:
+    """Write a contact sheet. Raises BlobsDown."""
+    place = html or Path(tempfile.mkdtemp(prefix="quiver-")) / "sheet.html"
+    try:
+        place.write_text(page, encoding="utf-8")
+    except OSError as exc:
+        raise BlobsDown(f"{place} cannot be written: {exc.strerror}") from exc
+    if not quiet:
+        out.print(f"contact sheet: {place}", highlight=False, markup=False)
+    if open_:
+        typer.launch(place.resolve().as_uri())
+
+
+def weights_of(said: Sequence[str]) -> dict[str, float]:
+    """SPACE=NUMBER, each. Raises BadQuery."""
     out = {}
     for one in said:
         space, _, weight = one.partition("=")
