@@ -43,7 +43,7 @@ GRAMMAR = r"""
     | NAME OP value -> compared
     | NAME _IN "[" value ("," value)* "]" -> listed
     | NAME _NOT _IN "[" value ("," value)* "]" -> unlisted
-    | NAME "~" STRING -> worded
+    | NAME "~" (STRING | NAME | NUMBER | DATETIME | BOOL) -> worded
     | _EXISTS "(" NAME ")" -> exists
     | _NULL "(" NAME ")" -> null
     | _NEAR "(" NAME "," NUMBER "," NUMBER "," NUMBER ")" -> near
@@ -166,7 +166,7 @@ class _Build(Transformer[Token, Filter]):
         return Not(self.listed(name, *values))
 
     def worded(self, name: Token, query: Token) -> Filter:
-        return self._checked(name, TextMatch(str(name), self.string(query)))
+        return self._checked(name, TextMatch(str(name), self.string(query) if query.type == "STRING" else str(query)))
 
     def exists(self, name: Token) -> Filter:
         return self._checked(name, Exists(str(name)))

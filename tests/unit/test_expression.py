@@ -31,6 +31,10 @@ FIELDS = parse_fields(
         ("created >= 2026-01-01", Range("created", gte=datetime(2026, 1, 1, tzinfo=UTC))),
         ('created < "2026-01-01T08:00:00+08:00"', Range("created", lt=datetime(2026, 1, 1, tzinfo=UTC))),
         ('body ~ "two words"', TextMatch("body", "two words")),
+        ("body ~ dog", TextMatch("body", "dog")),
+        ("not body~猫 or body ~ NEAR", Or((Not(TextMatch("body", "猫")), TextMatch("body", "NEAR")))),
+        ("body ~ 042 and body ~ true", And((TextMatch("body", "042"), TextMatch("body", "true")))),
+        ("body ~ 2026-01-01 and ok = true", And((TextMatch("body", "2026-01-01"), Eq("ok", True)))),
         ("exists(brand)", Exists("brand")),
         ("EXISTS  ( brand )", Exists("brand")),
         ("null(brand)", Null("brand")),
@@ -74,7 +78,9 @@ def test_what_cannot_be_meant_is_shown_at_its_place(said: str, shown: str) -> No
     assert f"  {shown}" in str(caught.value)
 
 
-@pytest.mark.parametrize(("said", "column"), [("price <", 7), ("price < 20 brand", 11), ("(ok = true", 10), ("", 0)])
+@pytest.mark.parametrize(
+    ("said", "column"), [("price <", 7), ("price < 20 brand", 11), ("(ok = true", 10), ("", 0), ("body ~ red dog", 11)]
+)
 def test_a_syntax_error_points_at_the_place(said: str, column: int) -> None:
     with pytest.raises(BadFilter) as caught:
         parse(said, FIELDS)
