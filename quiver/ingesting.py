@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -10,12 +10,11 @@ from threading import Event
 from time import perf_counter
 from typing import Any
 
-from core.errors import BadQuery, Fault, NoSuchCollection, Refused
+from core.errors import BadQuery, Fault, NoSuchCollection
 from core.records import Outcome
 from core.runtime.wiring import open_payloads
 from core.types import Asset, AssetId
 from ingest.sources.ledger import Ledger
-from ingest.sources.manifest import Item
 from ingest.sources.paths import How, PathLike, sources
 from ingest.sources.pick import Pick
 from ingest.sources.points import columns_of
@@ -25,9 +24,9 @@ from quiver.reports import IngestReport, Progress
 from quiver.watching import watching
 from workers.calibrating import tend_one
 from workers.decoding import limits_of
-from workers.intake import Intake, Problem, register
+from workers.intake import Intake, Problem, Registering
 from workers.removal import remove
-from workers.sourced import Ran, Sourced, go_through
+from workers.sourced import Ran, go_through
 from workers.tally import Tally
 
 
@@ -112,31 +111,21 @@ class Ingesting(Taking):
         def work(submit: Submit | None) -> None:
             nonlocal ran
 
-            def take(items: Iterator[Item | Refused], sourced: Sourced) -> None:
-                assert submit is not None
-                register(
-                    self._parts,
-                    self._tenant,
-                    made,
-                    items,
-                    submit,
-                    on_progress=tell,
-                    fetches=self._fetches,
-                    sourced=sourced,
-                    intake=taken,
-                )
-
+            into = partial(Registering, self._parts, self._tenant, made, on_progress=tell, fetches=self._fetches)
+            registering = into(submit, intake=taken) if submit is not None else None
             ran = go_through(
                 named,
                 ledger,
                 f"{self._tenant}\0{made.name}",
                 look,
-                take=take if submit is not None else None,
+                take=registering.take if registering is not None else None,
                 remove=None if dry_run else partial(remove, self._parts, self._tenant, made.name),
                 prune=prune,
                 force=force,
                 settling=settling,
             )
+            if registering is not None:
+                registering.finish()
 
         with closing(totals), closing(Ledger(self._parts.settings.data / "sources.db")) as ledger:
             if dry_run:

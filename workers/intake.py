@@ -12,7 +12,7 @@ from functools import partial
 from core.errors import BadMetadata, Overloaded, Refused, TooLarge
 from core.records import Collection, Draft, Outcome
 from core.runtime.wiring import Parts
-from core.types import AssetId, Modality, Tenant
+from core.types import AssetId, Digest, Modality, Tenant
 from ingest.register import draft
 from ingest.sources.manifest import Item
 from ingest.sources.stored import Stored
@@ -110,6 +110,85 @@ class Drafts:
         return lost
 
 
+class Registering:
+    """Registers items of one source after another, a full batch at a time, and hands on what is new or changed."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        tenant: Tenant,
+        collection: Collection,
+        submit: Callable[[str, Sequence[AssetId]], None],
+        *,
+        on_progress: Callable[[Intake], None] | None = None,
+        fetches: bool = False,
+        intake: Intake | None = None,
+    ) -> None:
+        """`fetches`: whether items may name addresses to be fetched; without it they are Forbidden. `intake` is gone on
+        with. Raises Overloaded when assets wait longer than the settings allow, Misconfigured when what may be fetched
+        cannot be read from them.
+        """
+        admit(parts, collection.name)
+        self.intake = intake if intake is not None else Intake()
+        self._parts, self._tenant, self._collection = parts, tenant, collection.name
+        self._submit, self._on_progress = submit, on_progress
+        self._drafts = Drafts(parts, collection, fetches=fetches)
+        self._pending: list[tuple[Item, Draft, Sourced | None]] = []
+
+    def take(self, items: Iterable[Item | Refused], sourced: Sourced | None = None) -> None:
+        """Every item that can be; a refused one does not stop the others. `sourced`: what their source gave before,
+        which is then not read again."""
+        settings, intake = self._parts.settings, self.intake
+        for item, made in _drafted(items if sourced is None else sourced.chosen(items), self._drafts.of):
+            if isinstance(item, Known):
+                intake.outcomes[Outcome.UNCHANGED] += 1
+                intake.ids.add(item.asset)
+                if intake.seen % settings.batch == 0:
+                    self._tell()
+            elif isinstance(made, Refused):
+                name = "" if isinstance(item, Refused) else item.external_id
+                intake.refused.append(Problem(name, made.kind, str(made)))
+                intake.faults.append(made)
+            elif made is not None and not isinstance(item, Refused):
+                self._pending.append((item, made, sourced))
+                held = sum(one.size for its, one, _ in self._pending if isinstance(its, Upload))
+                if len(self._pending) >= settings.batch or held >= settings.batch_bytes:
+                    self._commit()
+
+    def finish(self) -> Intake:
+        """Register what is left of a batch."""
+        self._commit()
+        self.intake.last = []
+        self._tell()
+        return self.intake
+
+    def _commit(self) -> None:
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        intake, parts = self.intake, self._parts
+        done = parts.catalogue.register(self._tenant, self._collection, [made for _, made, _ in pending])
+        for made, fault in self._drafts.restore([(item, made) for item, made, _ in pending]):
+            intake.refused.append(Problem(made.external_id, fault.kind, str(fault)))
+            intake.faults.append(fault)
+        intake.outcomes.update(outcome for _, outcome in done)
+        intake.ids.update(asset_id for asset_id, _ in done)
+        intake.last = [(made.external_id, *one) for (_, made, _), one in zip(pending, done, strict=True)]
+        of_source: dict[Sourced, list[tuple[str, AssetId, Digest | None]]] = {}
+        for (_, made, sourced), (asset, _) in zip(pending, done, strict=True):
+            if sourced is not None:
+                of_source.setdefault(sourced, []).append((made.external_id, asset, made.digest))
+        for sourced, given in of_source.items():
+            sourced.keep(given)
+        if ids := [asset_id for asset_id, outcome in done if outcome is not Outcome.UNCHANGED]:
+            self._submit(self._collection, ids)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self.intake)
+
+
 def register(
     parts: Parts,
     tenant: Tenant,
@@ -119,62 +198,12 @@ def register(
     *,
     on_progress: Callable[[Intake], None] | None = None,
     fetches: bool = False,
-    sourced: Sourced | None = None,
     intake: Intake | None = None,
 ) -> Intake:
-    """Register every item that can be; hand on what is new or changed. A refused one does not stop the others.
-
-    `fetches`: whether items may name addresses to be fetched; without it they are Forbidden. `sourced`: what their
-    source gave before, which is then not read again. `intake` is gone on with. Before anything is taken in, raises
-    Overloaded when assets wait longer than the settings allow, Misconfigured when what may be fetched cannot be read
-    from them.
-    """
-    admit(parts, collection.name)
-    intake = intake if intake is not None else Intake()
-    drafts = Drafts(parts, collection, fetches=fetches)
-    pending: list[tuple[Item, Draft]] = []
-
-    def commit() -> None:
-        if not pending:
-            return
-        done = parts.catalogue.register(tenant, collection.name, [made for _, made in pending])
-        for made, fault in drafts.restore(pending):
-            intake.refused.append(Problem(made.external_id, fault.kind, str(fault)))
-            intake.faults.append(fault)
-        intake.outcomes.update(outcome for _, outcome in done)
-        intake.ids.update(asset_id for asset_id, _ in done)
-        intake.last = [(made.external_id, *one) for (_, made), one in zip(pending, done, strict=True)]
-        if sourced is not None:
-            sourced.keep(
-                [(made.external_id, one, made.digest) for (_, made), (one, _) in zip(pending, done, strict=True)]
-            )
-        pending.clear()
-        if ids := [asset_id for asset_id, outcome in done if outcome is not Outcome.UNCHANGED]:
-            submit(collection.name, ids)
-        if on_progress is not None:
-            on_progress(intake)
-
-    chosen = items if sourced is None else sourced.chosen(items)
-    for item, made in _drafted(chosen, drafts.of):
-        if isinstance(item, Known):
-            intake.outcomes[Outcome.UNCHANGED] += 1
-            intake.ids.add(item.asset)
-            if on_progress is not None and intake.seen % parts.settings.batch == 0:
-                on_progress(intake)
-        elif isinstance(made, Refused):
-            name = "" if isinstance(item, Refused) else item.external_id
-            intake.refused.append(Problem(name, made.kind, str(made)))
-            intake.faults.append(made)
-        elif made is not None and not isinstance(item, Refused):
-            pending.append((item, made))
-            held = sum(one.size for its, one in pending if isinstance(its, Upload))
-            if len(pending) >= parts.settings.batch or held >= parts.settings.batch_bytes:
-                commit()
-    commit()
-    intake.last = []
-    if on_progress is not None:
-        on_progress(intake)
-    return intake
+    """Register items of one place, as `Registering` does."""
+    one = Registering(parts, tenant, collection, submit, on_progress=on_progress, fetches=fetches, intake=intake)
+    one.take(items)
+    return one.finish()
 
 
 def _drafted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from core.errors import BadQuery, CatalogueDown, NoSuchCollection, NoSuchPath
 from core.records import State
 from core.runtime.wiring import Parts
+from core.types import AssetId
 from ingest import register as registering
 from ingest.sources import folder
 from ingest.sources.ledger import Ledger
@@ -21,6 +22,8 @@ from quiver.reports import IngestReport
 from tests.flow.embedded import embedded
 from tests.flow.promises import check
 from tests.unit.test_tars import SAMPLES, made
+from workers import indexing
+from workers.tally import Tally
 
 WORDS = ("red", "green", "blue", "cat", "dog", "rocket")
 
@@ -302,3 +305,21 @@ def test_the_total_is_told_once_it_is_counted(quiver, files, tmp_path, monkeypat
     said.clear()
     quiver.ingest(shard, collection="c", on_progress=said.append)
     assert {one.total for one in said} == {None}  # a stream does not know
+
+
+def test_files_that_are_named_one_by_one_are_indexed_in_full_batches(
+    quiver: Quiver, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a shell expands them. Batches are of four here."""
+    sizes: list[int] = []
+    real = indexing.index_batch
+
+    def index_batch(parts: Parts, collection: str, ids: Sequence[AssetId]) -> Tally:
+        sizes.append(len(ids))
+        return real(parts, collection, ids)
+
+    monkeypatch.setattr("workers.lanes.index_batch", index_batch)
+    assert quiver.ingest(*sorted(files.iterdir()), collection="c").indexed == len(WORDS)
+    assert sizes == [4, 2]
+    assert quiver.ingest(*sorted(files.iterdir()), collection="c").unchanged == len(WORDS)
+    assert sizes == [4, 2], "each file's source knows what it gave"
