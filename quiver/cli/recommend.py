@@ -13,6 +13,7 @@ from quiver.asking import json_of
 from quiver.cli.app import CollectionOption, Data, Json, app, opened
 from quiver.cli.feeds import feeds_bar
 from quiver.cli.render import first, out, print_json, table
+from quiver.cli.search import weights_of
 from retrieval.recommendation import Recommendation
 from workers.recommending import Feeds
 
@@ -35,12 +36,17 @@ def recommend(
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many for each.")] = 10,
     again: Annotated[bool, typer.Option("--again", help="Examples may be recommended, too.")] = False,
     min_score: Annotated[float | None, typer.Option(help="The least probability of relevance.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare with every point.")] = False,
+    fusion: Annotated[str | None, typer.Option(help="rrf, weighted or dbsf.", show_default=False)] = None,
+    weight: Annotated[list[str] | None, typer.Option(help="A space's weight: concept=0.5.")] = None,
     rerank: Annotated[list[str] | None, typer.Option(help="A stage, as mmr:lambda=0.7.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Seconds for the stages.", show_default=False)] = None,
     freshness: Annotated[str | None, typer.Option(help="FIELD:7d, a datetime field and a half-life.")] = None,
     quota: Annotated[list[str] | None, typer.Option(help="FIELD=2: so many of a value on a page at most.")] = None,
     share: Annotated[list[str] | None, typer.Option(help="FIELD=VALUE=0.3: at least this part of a page.")] = None,
     fallback: Annotated[str, typer.Option(help="recent, recent:FIELD, popular:FIELD or none.")] = "recent",
     page: Annotated[str | None, typer.Option(help="The token of the page before.")] = None,
+    reasons: Annotated[bool, typer.Option(help="Tell which example each is near.")] = True,
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -53,11 +59,16 @@ def recommend(
         "limit": limit,
         "again": again,
         "min_score": min_score,
+        "exact": exact,
+        "fusion": fusion,
+        "weights": weights_of(weight or ()),
         "rerank": rerank or (),
+        "budget": budget,
         "freshness": freshness,
         "quota": _quota(quota or []),
         "shares": _shares(share or []),
         "fallback": fallback,
+        "reasons": reasons,
     }
     if users is not None:
         if to is None or like or less or example or seen or page:
@@ -87,7 +98,8 @@ def _shown(made: Recommendation) -> None:
         why = item.fallback or ("" if near is None else f"{near.example} ({near.space} {near.score:.2f})")
         rows.append([at, f"{item.hit.score:.4f}", item.hit.modality, item.hit.external_id, why])
     table(["#", "score", "kind", "asset", "because"], rows)
-    for what, names in (("not there", made.unknown), ("not indexed yet", made.pending)):
+    late = "not done, for lack of time"
+    for what, names in (("not there", made.unknown), ("not indexed yet", made.pending), (late, made.partial)):
         if names:
             out.print(f"{what}: {', '.join(names)}", style="yellow", markup=False, highlight=False)
     if made.page:
