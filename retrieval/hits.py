@@ -12,7 +12,7 @@ from core.points import Found, span_of
 from core.spaces import EmbeddingSpace
 from core.types import Digest, Modality, Reading
 from retrieval.asked import asset_of
-from retrieval.calibration import Curves
+from retrieval.calibration import Curve, Curves
 from retrieval.fusion import dbsf, rrf
 from retrieval.lists import Ranked
 from retrieval.request import Fusion, Hit, Match, SearchRequest
@@ -23,19 +23,18 @@ def fused(request: SearchRequest, lists: Sequence[Ranked], curves: Curves, most:
     come to know better, those that are relevant enough. Raises BadQuery for a least relevance where none is known."""
     scored: dict[str, list[tuple[str, float]]] = {}
     known: dict[Modality, dict[str, list[tuple[str, float]]]] = {}
-    unknown: dict[Modality, Ranked] = {}
+    unknown = False
     for one in lists:
         probabilities = _probabilities(one, curves)
         scores = [point.score for point in one.points] if probabilities is None else probabilities.tolist()
         assets = [point.payload["asset"] for point in one.points]
         scored[one.name] = held = list(zip(assets, scores, strict=True))
         if probabilities is None:
-            if one.points:  # of what the collection has not nothing need be known
-                unknown.setdefault(one.content, one)
+            unknown |= bool(one.points)
         else:
             known.setdefault(one.content, {})[one.name] = held
     if request.min_score is not None:
-        _must_be_known(unknown, known)
+        must_be_known(lists, curves)
     weights = {one.name: request.weights.get(one.space.name, 1.0) for one in lists}
     relevance = relevances(known, weights)
     # Measured: docs/decisions/0023-relevance-from-e-values.md.
@@ -121,17 +120,23 @@ def may_follow(
     return False
 
 
-def _must_be_known(unknown: Mapping[Modality, Ranked], known: Mapping[Modality, object]) -> None:
-    for content, one in unknown.items():
-        if content not in known:
+def must_be_known(lists: Sequence[Ranked], curves: Curves) -> None:
+    """Raises BadQuery where nothing says how likely what was found of a modality is to be relevant."""
+    known = {one.content for one in lists if _curve(one, curves) is not None}
+    for one in lists:
+        if one.points and one.content not in known:  # of what the collection has not nothing need be known
             raise BadQuery(
-                f"how likely {content} is to be relevant to {one.asked.asked} is not known yet here: "
+                f"how likely {one.content} is to be relevant to {one.asked.asked} is not known yet here: "
                 "`quiver calibrate` finds out, or leave min_score out"
             )
 
 
+def _curve(one: Ranked, curves: Curves) -> Curve | None:
+    return curves.get((one.space.fingerprint, one.asked.asked, one.content))
+
+
 def _probabilities(one: Ranked, curves: Curves) -> NDArray[np.float64] | None:
-    curve = curves.get((one.space.fingerprint, one.asked.asked, one.content))
+    curve = _curve(one, curves)
     return None if curve is None else curve(np.array([point.score for point in one.points], np.float64))
 
 

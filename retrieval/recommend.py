@@ -136,10 +136,6 @@ class _Feed:
         self._taste: Taste = taste_of(request, found, parts.held, encoded, self._page.since)
         self.supply: Supply | None = None
         if self._taste.liked:
-            if request.min_score is not None and not parts.curves:
-                raise BadQuery(
-                    "min_score needs a calibration, and this index has none yet: `quiver calibrate` makes it"
-                )
             self.supply = Supply(request, self._taste, parts, shown=len(self._page.shown))
         self._created: dict[AssetId, datetime | None] = {}
         self._factors: dict[AssetId, float] = {}

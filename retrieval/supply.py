@@ -17,7 +17,7 @@ from core.spaces import EmbeddingSpace
 from core.types import Modality
 from retrieval.asked import asset_of
 from retrieval.calibration import NO_CURVES, Curves
-from retrieval.hits import fused
+from retrieval.hits import fused, must_be_known
 from retrieval.lists import Ranked, nearest, ranked, searched, wanted
 from retrieval.recommendation import RecommendRequest, Strategy
 from retrieval.request import Hit, SearchRequest
@@ -131,13 +131,19 @@ class Supply:
         """What the hits are made of; none of the strategy `best`, whose scores are of no one comparison."""
         if self._request.strategy is Strategy.BEST:
             return []
+        return self._found()
+
+    def _found(self) -> list[Ranked]:
         return [
             ranked(each, content, sorted(held.values(), key=_order))
             for (each, content), held in zip(self._lists, self._points, strict=True)
         ]
 
     def hits(self) -> list[Hit]:
-        """All candidates in one order: by strategy within a list, then by fusion."""
+        """All candidates in one order: by strategy within a list, then by fusion. Raises BadQuery for a least relevance
+        where none is known, as a search does."""
+        if self._request.min_score is not None:
+            must_be_known(self._found(), self._parts.curves)
         if made := self.lists():
             return fused(self.base, made, self._parts.curves)
         self._relevance = {}

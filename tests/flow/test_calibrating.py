@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,8 +64,32 @@ def test_a_least_relevance_fits_a_small_collection_at_once_and_cuts_by_it(world:
     assert quiver_of(world).search("c", "nothing that is known here", min_score=0.9).hits == ()
 
 
+def test_a_least_relevance_of_a_recommendation_fits_a_small_collection_at_once_too(world: World) -> None:
+    world.add(COLOURS)
+    made = quiver_of(world).recommend("c", [{"text": "red"}], min_score=0.5)
+    assert {hit.external_id for hit in made.hits} == {"red.png", "red.txt"}
+    assert kept(world)
+
+
+def test_of_many_people_only_those_who_ask_for_what_is_not_known_are_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add(COLOURS)
+    monkeypatch.setattr(calibrating, "SMALL", 3)
+    liked = [{"text": "red"}]
+    people: list[dict[str, Any]] = [
+        {"user": "a", "positives": liked, "min_score": 0.5},
+        {"user": "b", "positives": liked},
+    ]
+    picky, easy = quiver_of(world).recommend_many("c", people)
+    assert "`quiver calibrate` finds out" in str(picky.fault)
+    assert easy.recommendation is not None
+    assert easy.recommendation.hits
+
+
 def test_an_empty_collection_has_nothing_likely_and_nothing_to_calibrate_by(world: World) -> None:
     assert quiver_of(world).search("c", "red", min_score=0.5).hits == ()
+    assert quiver_of(world).recommend("c", [{"text": "red"}], min_score=0.5).hits == ()
     with pytest.raises(BadQuery, match="nothing indexed"):
         quiver_of(world).calibrate("c")
 

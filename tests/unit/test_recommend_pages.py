@@ -160,11 +160,14 @@ def test_comparing_candidates_exactly_keeps_their_order(world: World) -> None:
 
 def test_a_least_relevance_needs_a_calibration_and_is_held_to(world: World) -> None:
     colours(world)
-    with pytest.raises(BadQuery, match="calibrat"):
-        answer(world, *liked("r0"), min_score=0.5)
     [space] = [one for one in world.parts.catalogue.serving("c").spaces if one.name == "colour"]
     curves: Any = {(space.fingerprint, Modality.TEXT, Modality.TEXT): lambda scores: np.clip(scores - 0.3, 0, 1)}
+    nothing: Any = {}
+    others: Any = {(space.fingerprint, Modality.IMAGE, Modality.TEXT): lambda scores: scores}
     for strategy in Strategy:
+        for unfit in (nothing, others):
+            with pytest.raises(BadQuery, match="text is to be relevant to text is not known yet here"):
+                answer(world, *liked("r0"), min_score=0.5, curves=unfit, strategy=strategy)
         made = answer(world, *liked("r0"), min_score=0.4, curves=curves, strategy=strategy)
         assert 0 < len(made.hits) < 5, strategy
         assert all(hit.relevance is not None and hit.relevance >= 0.4 for hit in made.hits)
