@@ -94,8 +94,9 @@ class Indexes(Protocol):
         that the other has, unless forced."""
         ...
 
-    def revise(self, index_id: str, changes: Mapping[str, Any]) -> Tended:
-        """Change keys of its plan. Raises NoSuchCollection."""
+    def revise(self, index_id: str, changes: Mapping[str, Any], *, given: Mapping[str, Any] | None = None) -> Tended:
+        """Change keys of its plan, if these still have these values (None: not there). Raises Conflict,
+        NoSuchCollection."""
         ...
 
     def uncovered(self, of: str, to: str, *, limit: int) -> tuple[int, list[tuple[str, str]]]:

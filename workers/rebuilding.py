@@ -24,6 +24,7 @@ from workers.copying import Change, Copying, change_of
 from workers.embedding import Work
 from workers.identity import bury, me
 from workers.indexing import by_bytes, index_batch, renewing, sign_all
+from workers.pace import turn
 from workers.patience import void
 from workers.reindex import WRITTEN, coming, pause
 from workers.tally import Tally
@@ -127,7 +128,6 @@ class _Run:
         self._yields = yields
         self._waiting: set[Future[None]] = set()
         self._began = monotonic()
-        self._handed = 0
         self._told = -EVERY
         self._progress: Progress | None = None
         self._first: int | None = None
@@ -138,14 +138,11 @@ class _Run:
         with ThreadPoolExecutor(self._lanes, thread_name_prefix="reindex") as pool:
             try:
                 while not self._over() and (ids := self._wanted(made)):
-                    for at in range(0, len(ids), self._parts.settings.batch):
-                        made = coming(self._parts, self._name)
-                        if self._over() or made.plan.get("paused"):
-                            break
+                    while ids and (given := self._turn(len(ids))):
+                        made, count = given
                         self._live(pool)
-                        some = ids[at : at + self._parts.settings.batch]
-                        self._throttle(float(made.plan.get("rate") or 0.0), len(some))
-                        self._submit(pool, some)
+                        self._submit(pool, ids[:count])
+                        ids = ids[count:]
                         self._report(made)
                     self._settle(0)
                     made = coming(self._parts, self._name)
@@ -196,7 +193,6 @@ class _Run:
     def _submit(self, pool: ThreadPoolExecutor, ids: Sequence[AssetId]) -> None:
         self._settle(2 * self._lanes - 1)
         self._add(pool.submit(self._step, ids))
-        self._handed += len(ids)
 
     def _add(self, future: Future[None]) -> None:
         self._waiting.add(future)
@@ -210,12 +206,19 @@ class _Run:
             for future in done:
                 future.result()
 
-    def _throttle(self, rate: float, count: int) -> None:
-        """Wait until so many more may be handed out."""
-        while (
-            rate > 0 and not self._over() and (self._handed + count) / rate > monotonic() - self._began + count / rate
-        ):
-            self._stopping.wait(min(LOOK, count / rate))
+    def _turn(self, left: int) -> tuple[Tended, int] | None:
+        """Wait for the turn to hand out more: of how many assets. None when it is over, or paused. What is said of the
+        build meanwhile is heard, and live work does not wait."""
+        while not self._over():
+            made = coming(self._parts, self._name)
+            if made.plan.get("paused"):
+                return None
+            count, ahead = turn(self._parts, made, min(left, self._parts.settings.batch))
+            if count:
+                return made, count
+            if not self._live_here():
+                self._stopping.wait(min(LOOK, ahead))
+        return None
 
     def _too_many(self, made: Tended) -> bool:
         """A model that fails most of what it is given will fail the rest: a person is to look."""

@@ -72,12 +72,14 @@ def _spelt(state: str) -> str:
     return state.replace("_", " ")
 
 
-def revise(conn: Connection, index_id: str, changes: Mapping[str, Any]) -> Tended:
+def revise(conn: Connection, index_id: str, changes: Mapping[str, Any], given: Mapping[str, Any]) -> Tended:
     """Port: `Catalogue.revise`."""
     query = select(indexes).where(indexes.c.id == index_id)
     row = conn.execute(query.with_for_update() if conn.dialect.name == "postgresql" else query).one_or_none()
     if row is None:
         raise NoSuchCollection(f"there is no index {index_id!r}")
+    if any(row.plan.get(key) != value for key, value in given.items()):
+        raise Conflict(f"the plan of index {index_id!r} was changed meanwhile: look again")
     put = update(indexes).where(indexes.c.id == index_id).values(plan={**row.plan, **changes}).returning(*indexes.c)
     return rows.tended(conn.execute(put).one())
 

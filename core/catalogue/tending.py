@@ -63,10 +63,10 @@ class SqlIndexes:
         with writing(self.engine) as conn:
             return indexes.exchange(conn, coming, of, leaving, note, forced)
 
-    def revise(self, index_id: str, changes: Mapping[str, Any]) -> Tended:
+    def revise(self, index_id: str, changes: Mapping[str, Any], *, given: Mapping[str, Any] | None = None) -> Tended:
         """Port."""
         with writing(self.engine) as conn:
-            return indexes.revise(conn, index_id, changes)
+            return indexes.revise(conn, index_id, changes, given or {})
 
     def uncovered(self, of: str, to: str, *, limit: int) -> tuple[int, list[tuple[str, str]]]:
         """Port."""

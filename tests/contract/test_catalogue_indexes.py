@@ -43,6 +43,14 @@ def test_how_an_index_is_kept_is_kept(catalogue: SqlCatalogue) -> None:
     assert catalogue.serving("c").storage == Storage()
 
 
+def test_of_two_who_change_a_plan_that_both_have_read_one_does(catalogue: SqlCatalogue) -> None:
+    catalogue.create_index(NEW)
+    assert catalogue.revise("c-2", {"turn": [1.5, 2]}, given={"turn": None}).plan["turn"] == [1.5, 2]
+    with pytest.raises(Conflict):
+        catalogue.revise("c-2", {"turn": [1.6, 2]}, given={"turn": None})
+    assert catalogue.revise("c-2", {"turn": [3.0, 1]}, given={"turn": [1.5, 2]}).plan["turn"] == [3.0, 1]
+
+
 def test_a_collection_prepares_one_index_at_a_time(catalogue: SqlCatalogue) -> None:
     catalogue.create_index(replace(NEW, state=S.PLANNED), {"rate": 3})
     for state in (S.PLANNED, S.BUILDING, S.VERIFYING):

@@ -258,15 +258,6 @@ def test_a_build_that_is_paused_does_nothing_until_it_is_resumed(parts: Parts) -
     assert rebuilding.run(parts, "c").built
 
 
-def test_a_rate_is_kept(parts: Parts) -> None:
-    reindex.start(parts, "c", SWITCHED, rate=8)
-    seen: list[Any] = []
-    put(parts, {f"a{i:02}": "green" for i in range(8)})
-    parts.catalogue.clear_index(reindex.coming(parts, "c").index.id)
-    assert rebuilding.run(parts, "c", on_progress=seen.append).built
-    assert seen[-1].rate <= 12 * 1.5
-
-
 def test_a_disk_that_is_full_stops_the_build_and_harms_nobody(parts: Parts) -> None:
     new = reindex.start(parts, "c", SWITCHED).index
     real = parts.store
