@@ -16,7 +16,7 @@ Fault                     the message defaults to the docstring; `retryable` tel
 │   ├── MissingExtra  UnknownSetting  UnknownProfile  BadModel  ModelMismatch  SchemaOutdated
 │   └── CatalogueBroken
 └── Defect                ours: never retried
-    └── EncoderBroke  ReaderBroke  BadPoint  IndexDrifted
+    └── EncoderBroke  ReaderBroke  RerankerBroke  BadPoint  IndexDrifted
 """
 
 from __future__ import annotations
@@ -229,6 +229,10 @@ class EncoderBroke(Defect):
 
 class ReaderBroke(Defect):
     """A model that reads the text in pictures or sound failed."""
+
+
+class RerankerBroke(Defect):
+    """A stage of a search failed, or made of its hits what no stage may."""
 
 
 class BadPoint(Defect):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from math import isfinite
+from numbers import Real
 from threading import Lock, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
+from core.errors import Fault, RerankerBroke
 from core.ports import VectorStore
 from core.records import Index
 from core.spaces import EmbeddingSpace, Vector
@@ -80,7 +83,7 @@ def chain(hits: Sequence[Hit], asked: Asked) -> tuple[list[Hit], tuple[str, ...]
     """The hits after every stage of the request, the stages that there was no time for, and the seconds of each.
 
     With a deadline a stage runs on a thread of its own and is left behind when it is not done by then, whether it looks
-    at the clock or not; what it makes of the hits later is thrown away.
+    at the clock or not; what it makes of the hits later is thrown away. Raises RerankerBroke for a stage that fails.
     """
     here, late = list(hits), list[str]()
     spent: dict[str, float] = {}
@@ -89,7 +92,7 @@ def chain(hits: Sequence[Hit], asked: Asked) -> tuple[list[Hit], tuple[str, ...]
         mine = replace(asked, notes={})
         try:
             asked.check()
-            after = _within(stage, here, mine) if asked.deadline is not None else list(stage.rerank(here, mine))
+            after = _within(stage, here, mine) if asked.deadline is not None else _ran(stage, here, mine)
         except OutOfTime:
             late.append(stage.name)
             continue
@@ -97,6 +100,34 @@ def chain(hits: Sequence[Hit], asked: Asked) -> tuple[list[Hit], tuple[str, ...]
             spent[stage.name] = spent.get(stage.name, 0.0) + perf_counter() - began
         here = _told(stage.name, here, after, mine.notes) if asked.request.explain else after
     return here, tuple(late), spent
+
+
+def _ran(stage: Reranker, hits: Sequence[Hit], asked: Asked) -> list[Hit]:
+    """What a stage makes of the hits. The seam of every stage, which may be anybody's code: what it raises of its own
+    accord, and hits that it may not make, are RerankerBroke."""
+    try:
+        made = list(stage.rerank(list(hits), asked))
+        _check(made, hits)
+    except (Fault, OutOfTime):
+        raise
+    except Exception as exc:
+        raise RerankerBroke(f"stage {stage.name!r}: {type(exc).__name__}: {exc}: leave it out, or mend it") from exc
+    return made
+
+
+def _check(made: Sequence[object], given: Sequence[Hit]) -> None:
+    """Raises TypeError, ValueError."""
+    there, seen = {hit.asset for hit in given}, set[AssetId]()
+    for hit in made:
+        if not isinstance(hit, Hit):
+            raise TypeError(f"it makes {type(hit).__name__}, which is no hit")
+        if hit.asset not in there or hit.asset in seen:
+            what = "came twice" if hit.asset in seen else "was not among its hits"
+            raise ValueError(f"{hit.external_id!r} {what}")
+        seen.add(hit.asset)
+        score: object = hit.score
+        if not isinstance(score, Real) or not isfinite(score):
+            raise ValueError(f"the score of {hit.external_id!r} is {score!r}, which is no finite number")
 
 
 class _Left:
@@ -127,7 +158,7 @@ def _within(stage: Reranker, hits: Sequence[Hit], asked: Asked) -> list[Hit]:
 
     def run() -> None:
         try:
-            made.append(list(stage.rerank(hits, asked)))
+            made.append(_ran(stage, hits, asked))
         except BaseException as exc:  # noqa: BLE001  # whatever it is, it is raised where the stage was asked for
             raised.append(exc)
 

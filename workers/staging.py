@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
-from core.errors import BadQuery, MissingExtra
+from core.errors import BadModel, BadQuery, Fault, MissingExtra
 from core.records import Collection
 from core.runtime.wiring import Parts
 from retrieval.rerank.cross import Cross, cross
@@ -59,11 +60,33 @@ def _stage(parts: Parts, collection: Collection, spec: str | Mapping[str, Any]) 
     if name in BUILT_IN:
         return BUILT_IN[name](parts, collection, options)
     for found in entry_points(group=GROUP, name=name):
-        try:
-            return cast(Factory, found.load())(parts, collection, options)
-        except ModuleNotFoundError as exc:
-            raise MissingExtra(f"stage {name!r} needs the package {exc.name}: pip install {exc.name}") from exc
+        with _translated(name, found):
+            return _checked(cast(Factory, found.load())(parts, collection, options))
     raise BadQuery(f"there is no stage {name!r}; there is: {', '.join(stage_names()) or 'none'}")
+
+
+@contextmanager
+def _translated(name: str, entry: EntryPoint) -> Iterator[None]:
+    """The seam of every plug-in, which is anybody's code; what its stage does later has one in `retrieval.stages`."""
+    try:
+        yield
+    except Fault:
+        raise
+    except ModuleNotFoundError as exc:
+        raise MissingExtra(f"stage {name!r} needs the package {exc.name}: pip install {exc.name}") from exc
+    except Exception as exc:
+        raise BadModel(
+            f"stage {name!r}: its plug-in {entry.value} cannot be used ({type(exc).__name__}: {exc}): mend or update "
+            "the package that brings it, or leave the stage out"
+        ) from exc
+
+
+def _checked(made: Reranker) -> Reranker:
+    """Raises TypeError for what is no stage."""
+    name, depth = getattr(made, "name", None), getattr(made, "depth", None)
+    if not isinstance(name, str) or not isinstance(depth, int) or depth < 0 or not callable(made.rerank):
+        raise TypeError(f"it makes {type(made).__name__}, which has no name, depth from 0 on, and rerank")
+    return made
 
 
 def read_stage(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import pytest
 
-from core.errors import BadQuery, MissingExtra
+from core.errors import BadModel, BadQuery, MissingExtra
 from core.types import AssetId
 from quiver import Quiver
 from quiver.ranking_checks import LIMIT
@@ -74,7 +74,7 @@ def test_stages_of_this_project_keep_the_promises_of_stages(quiver: Quiver, spec
 
 
 BROKEN: dict[str, tuple[str, Any]] = {
-    "twice": ("a hit came twice", lambda hits: [*hits, *hits[:1]]),
+    "twice": ("came twice", lambda hits: [*hits, *hits[:1]]),
     "rising": ("scores fall, or stay", lambda hits: hits[::-1]),
     "touching": ("was changed", lambda hits: [hit for hit in hits if not hit.metadata.update(seen=1)]),
     "needy": ("one hit, and none at all, are taken", lambda hits: [hits[0], *hits[1:]]),
@@ -126,6 +126,34 @@ def test_what_a_plug_in_lacks_is_named_and_so_are_the_stages_there_are(
         quiver.search("photos", "red", rerank=["lost"])
     with pytest.raises(BadQuery, match="there is: boost, cross-encoder, exact, late, lost, mmr, recency"):
         quiver.search("photos", "red", rerank=["nothing"])
+
+
+NO_STAGE: dict[str, tuple[str, str]] = {
+    "broken": ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+    "raising": ("def make(*_): return {}['depth']", "KeyError: 'depth'"),
+    "none": ("def make(*_): return None", "it makes NoneType, which has no name, depth from 0 on, and rerank"),
+    "silent": ("class make:\n    depth = 0\n    def __init__(self, *_): pass", "it makes make, which has no name"),
+    "deaf": ("class make:\n    name, depth = 'deaf', 9\n    def __init__(self, *_): pass", "no attribute 'rerank'"),
+    "below": (
+        "class make:\n    name, depth, rerank = 'b', -1, print\n    def __init__(self, *_): pass",
+        "depth from 0",
+    ),
+    "nameless": ("", "has no attribute 'make'"),
+}
+
+
+@pytest.mark.parametrize("how", NO_STAGE)
+def test_a_package_that_makes_no_stage_is_named(
+    quiver: Quiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    code, words = NO_STAGE[how]
+    (tmp_path / f"made_{how}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    installed(monkeypatch, mine=f"made_{how}:make")
+    with pytest.raises(BadModel) as caught:
+        quiver.search("photos", "red", rerank=["mine"])
+    assert f"stage 'mine': its plug-in made_{how}:make cannot be used" in str(caught.value)
+    assert words in str(caught.value)
 
 
 def test_the_page_has_every_stage_and_every_option() -> None:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from time import perf_counter, sleep
+from typing import Any, cast
+from uuid import UUID
 
 import pytest
 
-from core.errors import BadQuery
+from core.errors import BadQuery, RerankerBroke
+from core.types import AssetId
 from retrieval import stages
 from retrieval.request import Hit
 from retrieval.stages import Asked, OutOfTime
@@ -123,3 +126,41 @@ def test_stages_that_were_left_behind_do_not_pile_up(world: World, monkeypatch: 
     for thread in list(stages._Left.threads):
         thread.join(10)
     assert world.ask("red", stages=(TURN,), budget=5.0).partial == ()
+
+
+def raising(_: Sequence[Hit], __: Asked) -> Sequence[Hit]:
+    raise KeyError("weights")
+
+
+BROKEN: dict[str, tuple[Callable[[Sequence[Hit], Asked], Any], str]] = {
+    "raises": (raising, "KeyError: 'weights'"),
+    "nothing": (lambda _hits, _: None, "TypeError: "),
+    "scores": (lambda hits, _: [hit.score for hit in hits], "it makes float, which is no hit"),
+    "too many": (lambda hits, _: [*hits, hits[0]], "came twice"),
+    "invented": (lambda hits, _: [replace(hits[0], asset=AssetId(UUID(int=1)))], "was not among its hits"),
+    "nan": (lambda hits, _: [replace(hit, score=float("nan")) for hit in hits], "is nan, which is no finite number"),
+    "text": (
+        lambda hits, _: [replace(hit, score=cast(float, "high")) for hit in hits],
+        "is 'high', which is no finite number",
+    ),
+    "too few scores": (lambda hits, _: [hit for hit, _ in zip(hits, [0.5], strict=True)], "ValueError: zip"),
+}
+
+
+@pytest.mark.parametrize("budget", [None, 20.0])
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_stage_that_misbehaves_is_one_fault_that_names_it(world: World, how: str, budget: float | None) -> None:
+    does, words = BROKEN[how]
+    with pytest.raises(RerankerBroke) as caught:
+        world.ask("red", stages=(TURN, Stage("mine", does)), budget=budget)
+    assert str(caught.value).startswith("stage 'mine': ")
+    assert words in str(caught.value)
+
+
+def test_a_fault_of_a_stage_stays_what_it_is_and_it_may_drop_hits(world: World) -> None:
+    def refuses(_: Sequence[Hit], __: Asked) -> Sequence[Hit]:
+        raise BadQuery("not today")
+
+    with pytest.raises(BadQuery, match=r"^not today$"):
+        world.ask("red", stages=(Stage("mine", refuses),))
+    assert len(world.ask("red", stages=(Stage("some", lambda hits, _: hits[:2]),)).hits) == 2
