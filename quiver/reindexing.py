@@ -31,7 +31,7 @@ class Reindexing(Evaluating):
         collection: str,
         *,
         switch: bool = False,
-        rate: float = 0.0,
+        rate: float | None = None,
         anew: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
         **wish: Any,
@@ -41,7 +41,8 @@ class Reindexing(Evaluating):
         The wish: `profile` (whose encoders), `spaces` (names of those of the profile that it has), `fields`
         (`name=type`, to be added or changed), `drop_fields`, `storage` (`quantization`, `m`, `ef_construct`,
         `on_disk`). What is not said stays. Vectors of spaces that do not change are copied. `rate`: assets a second at
-        most. `anew`: also when nothing would change. Stopped anywhere, it goes on when called again.
+        most; 0: as fast as it can. `anew`: also when nothing would change. Stopped anywhere, it goes on when called
+        again, at the rate that was said last.
 
         Raises Conflict when another reindexing is under way, an index still soaks, or verifying finds something and a
         switch was asked for; Unavailable when a part is down; and as `reindex_plan`.
@@ -54,7 +55,7 @@ class Reindexing(Evaluating):
                 return reindex.switch(self._parts, kept.name)
         return reindex.status(self._parts, kept.name)
 
-    def reindex_start(self, collection: str, *, rate: float = 0.0, anew: bool = False, **wish: Any) -> Standing:
+    def reindex_start(self, collection: str, *, rate: float | None = None, anew: bool = False, **wish: Any) -> Standing:
         """Begin, and leave the build to the workers. Raises as `reindex`, BrokerDown."""
         kept = self._reindexed(collection)
         reindex.start(self._parts, kept.name, self._wish(kept, **wish), rate=rate, anew=anew)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
@@ -149,13 +150,15 @@ def same(old: Index, new: Index) -> bool:
     return parts_of(old) == parts_of(new)
 
 
-def start(parts: Parts, name: str, wish: Wish, *, rate: float = 0.0, anew: bool = False) -> Tended:
+def start(parts: Parts, name: str, wish: Wish, *, rate: float | None = None, anew: bool = False) -> Tended:
     """Make the index and have it built from now on: live writes go to it too. Again after a crash, it goes on.
 
-    `rate`: assets a second at most; 0: as fast as it can. `anew`: also when nothing would change, to fill an index
-    afresh. Raises Conflict when another reindexing is under way, what it replaced before is still kept, or nothing
-    would change; UnknownProfile, MissingExtra, BadModel, BadQuery.
+    `rate`: assets a second at most, from now on; 0: as fast as it can; None: as it was said before, else as fast as it
+    can. `anew`: also when nothing would change, to fill an index afresh. Raises Conflict when another reindexing is
+    under way, what it replaced before is still kept, or nothing would change; UnknownProfile, MissingExtra, BadModel,
+    BadQuery.
     """
+    _check_rate(rate)
     collection = parts.catalogue.collection(name)
     old = parts.catalogue.serving(name)
     new = target(parts, collection, old, wish)
@@ -167,7 +170,7 @@ def start(parts: Parts, name: str, wish: Wish, *, rate: float = 0.0, anew: bool 
             )
         if same(old, new) and not anew:
             raise Conflict(f"nothing would change: {name!r} has that profile, those spaces, fields and that storage")
-        asked = {"rate": rate, "paused": False, "from": old.id}
+        asked = {"rate": rate or 0.0, "paused": False, "from": old.id}
         parts.catalogue.create_index(new, asked)
         made = _coming(parts, name)
         assert made is not None
@@ -176,10 +179,17 @@ def start(parts: Parts, name: str, wish: Wish, *, rate: float = 0.0, anew: bool 
             f"{name!r} is being reindexed into {made.index.id!r} already (profile {made.index.profile}): "
             "go on with that, or abort it first"
         )
+    elif rate is not None:
+        made = parts.catalogue.revise(made.index.id, {"rate": rate})
     if made.index.state is not IndexState.PLANNED:
         return made
     parts.store.create(made.index)
     return parts.catalogue.advance(made.index.id, of=[IndexState.PLANNED], to=IndexState.BUILDING)
+
+
+def _check_rate(rate: float | None) -> None:
+    if rate is not None and not 0 <= rate < inf:
+        raise BadQuery(f"a rate of {rate:g} assets a second: give a number from 0 on; 0 is as fast as it can")
 
 
 def _coming(parts: Parts, name: str) -> Tended | None:
@@ -237,7 +247,8 @@ def pause(parts: Parts, name: str, *, why: str = "") -> Tended:
 
 
 def resume(parts: Parts, name: str, *, rate: float | None = None) -> Tended:
-    """Go on, with what failed too."""
+    """Go on, with what failed too. `rate`: as for `start`. Raises BadQuery, Conflict."""
+    _check_rate(rate)
     made = coming(parts, name)
     parts.catalogue.pardon(made.index.id)
     changes: dict[str, Any] = {"paused": False, "why_paused": ""}

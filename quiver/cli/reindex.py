@@ -23,7 +23,10 @@ reindex = typer.Typer(
 app.add_typer(reindex, name="reindex")
 
 Name = Annotated[str, typer.Argument(help="Name of the collection.")]
-Rate = Annotated[float, typer.Option(help="Assets a second at most; 0: as fast as it can.", min=0)]
+Rate = Annotated[
+    float | None,
+    typer.Option(help="Assets a second at most; 0: as fast as it can; not said: as before.", min=0, show_default=False),
+]
 Reason = Annotated[str | None, typer.Option("--force", help="Do it although something would be lost, and why.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
 
@@ -45,7 +48,7 @@ def plan(collection: Name, wish: dict[str, Any], data: Data = None, json: Json =
 def start(
     collection: Name,
     wish: dict[str, Any],
-    rate: Rate = 0.0,
+    rate: Rate = None,
     anew: Annotated[bool, typer.Option("--anew", help="Also when nothing would change.")] = False,
     switch: Annotated[bool, typer.Option("--switch", help="Have it serve when it is built and verified.")] = False,
     background: Annotated[bool, typer.Option("--background", help="Leave the build to the workers.")] = False,
@@ -156,7 +159,7 @@ def pause(collection: Name, reason: Why = "", data: Data = None, json: Json = Fa
 @reindex.command()
 def resume(
     collection: Name,
-    rate: Annotated[float | None, typer.Option(help="Assets a second at most.", min=0, show_default=False)] = None,
+    rate: Rate = None,
     background: Annotated[bool, typer.Option("--background", help="Leave the build to the workers.")] = False,
     data: Data = None,
     json: Json = False,
@@ -218,7 +221,9 @@ def _show(said: Standing, *, json: bool) -> None:
     if said.coverage is not None:
         held = said.coverage
         left = "" if said.seconds_left is None else f", {_time(said.seconds_left)} left"
-        rate = f"{said.rate:.1f}/s{left}" if said.coming and said.coming.index.state == "building" else ""
+        most = said.coming.plan.get("rate") if said.coming else None
+        most = f" of {most:g}/s at most" if most else ""
+        rate = f"{said.rate:.1f}/s{most}{left}" if said.coming and said.coming.index.state == "building" else ""
         why = said.coming.plan.get("why_paused") if said.coming else ""
         stands = f"paused{': ' + why if why else ''}" if said.paused else rate
         of = f"{held.held:,} of {held.present:,} assets, {held.failed:,} failed"

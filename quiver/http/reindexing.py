@@ -22,7 +22,8 @@ router = APIRouter(prefix="/v1/collections/{collection}/reindex", tags=["reindex
 MOST_SAMPLED, MOST_QUERIES, MOST_JUDGED = 256, 100, 1000  # of a verification: a request waits for it
 Name = Annotated[str, Field(max_length=255)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
-Rate = Annotated[float, Field(ge=0, le=1e6, strict=True, description="Assets a second at most; 0: as fast as it can")]
+MOST = "Assets a second at most; 0: as fast as it can; not said: as before"
+Rate = Annotated[float, Field(ge=0, le=1e6, strict=True, description=MOST)]
 
 
 class StorageIn(In):
@@ -57,7 +58,7 @@ class WishIn(In):
 class StartIn(WishIn):
     """The same, and how fast."""
 
-    rate: Rate = 0.0
+    rate: Rate | None = None
     anew: bool = Field(default=False, strict=True, description="Also when nothing would change")
 
 
@@ -94,7 +95,7 @@ class WhyIn(In):
 class Going(In):
     """How fast it goes on."""
 
-    rate: Rate | None = Field(default=None, description="Assets a second at most; else as before")
+    rate: Rate | None = None
 
 
 Why = Annotated[WhyIn | None, Body()]

@@ -52,7 +52,7 @@ class Reindexing(Asking):
         collection: str,
         *,
         switch: bool = False,
-        rate: float = 0.0,
+        rate: float | None = None,
         anew: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
         **wish: Any,
@@ -65,7 +65,7 @@ class Reindexing(Asking):
                 return self.reindex_switch(collection)
         return self.reindex_status(collection)
 
-    def reindex_start(self, collection: str, *, rate: float = 0.0, anew: bool = False, **wish: Any) -> Standing:
+    def reindex_start(self, collection: str, *, rate: float | None = None, anew: bool = False, **wish: Any) -> Standing:
         """As `Quiver.reindex_start`."""
         return _standing(self._wire.post(_place(collection, "start"), _wish(**wish) | {"rate": rate, "anew": anew}))
 

@@ -17,6 +17,7 @@ from quiver import Quiver
 from quiver.remote.quiver import RemoteQuiver
 from tests.flow.reindexed import opened
 from tests.httpd import key_for, serving
+from workers.reindex import Standing
 
 Door = Quiver | RemoteQuiver
 ANN = Tenant("ann")
@@ -107,6 +108,21 @@ def test_a_build_is_paused_resumed_and_given_up(door: Door, name: str) -> None:
     assert door.reindex_abort(name, reason="enough").kept[-1].note == "aborted: enough"
     with pytest.raises(Conflict, match="start it first"):
         door.reindex_run(name)
+
+
+def test_who_starts_again_says_another_rate_or_leaves_it(door: Door, name: str) -> None:
+    def rate(said: Standing) -> float:
+        assert said.coming is not None
+        return float(said.coming.plan["rate"])
+
+    assert rate(door.reindex_start(name, profile="turned", rate=0.001)) == 0.001
+    assert rate(door.reindex_start(name, profile="turned")) == 0.001
+    assert rate(door.reindex_start(name, profile="turned", rate=20)) == 20
+    assert rate(door.reindex(name, profile="turned", rate=0)) == 0
+    for step in (door.reindex_start, door.reindex_resume):
+        with pytest.raises(BadQuery):
+            step(name, rate=-1.0)
+    door.reindex_abort(name)
 
 
 def test_the_same_faults_come_from_both(door: Door, name: str) -> None:
