@@ -24,6 +24,7 @@ from ingest.sources.upload import Upload
 from ingest.sources.url import Remote, url_id
 from quiver.keeping import Keeping
 from quiver.reports import Added, CollectionStatus, JobStatus
+from workers import serving
 from workers.collections import ensure, parse_reads
 from workers.intake import Intake, Problem, admit, register
 from workers.lanes import Lanes
@@ -168,7 +169,7 @@ class Taking(Keeping):
             register(lambda _collection, _ids: None)
             self._woken()
         else:
-            parts.store.create(parts.catalogue.serving(made.name))
+            serving.made(parts, parts.catalogue.serving(made.name))
             with Lanes(parts, collection=made.name, on_progress=on_indexed) as lanes:
                 register(lanes.submit)
                 if everything:

@@ -19,6 +19,7 @@ from core.runtime.wiring import Parts
 from core.types import Asset, Tenant
 from workers.carried import Carrier
 from workers.collections import label_of
+from workers.serving import made
 from workers.standing import signed, standing
 from workers.table import Heading
 from workers.table_writer import Listed, Writer, lists, writing
@@ -77,7 +78,7 @@ def export(
     """Write an open file that can be cut and sought in. `blobs`: a folder, or a tar by its name, to which the bytes go.
     Raises MissingExtra, BlobsDown, StoreDown, NoSuchCollection, CatalogueDown."""
     index = parts.catalogue.serving(collection.name)
-    parts.store.create(index)  # there is none before the first asset is indexed
+    made(parts, index)  # there is none before the first asset is indexed
     heading = Heading(
         collection=label_of(collection.name),
         fields=index.fields,

@@ -24,6 +24,7 @@ from workers.decoding import limits_of
 from workers.given import Given, given
 from workers.identity import bury, me
 from workers.intake import Problem
+from workers.serving import made
 from workers.table import Row
 
 PATIENCE = 30.0  # seconds for a worker that is at the same assets
@@ -74,7 +75,7 @@ def take_in(
     what `rows` does; what came before is kept.
     """
     index = parts.catalogue.serving(collection.name)
-    parts.store.create(index)
+    made(parts, index)
     has: Callable[[Digest], bool] = (lambda _: True) if trusted else partial(parts.catalogue.holds, tenant)
     limits = limits_of(parts)
     batch: list[Given] = []

@@ -21,6 +21,7 @@ from core.records import Index, Standing
 from core.runtime import metrics
 from core.runtime.wiring import Parts
 from core.types import AssetId, Tenant
+from workers.serving import made
 
 PAGE = 1000  # points or receipts at a time
 SLICE = 1_000_000  # assets whose counts are held in memory at a time
@@ -75,7 +76,7 @@ def reconcile(
     for index in parts.catalogue.indexes(collection):
         if only not in (None, index.id):
             continue
-        parts.store.create(index)
+        made(parts, index)
         total = sum(len(page) for page in _receipts(parts, index, tenant))
         slices = total // slice_size + 1
         for number in range(slices):

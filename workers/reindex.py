@@ -20,6 +20,7 @@ from core.records import Collection, Index, IndexState, Storage
 from core.runtime.wiring import Parts
 from workers.copying import change_of
 from workers.rehearsal import Rehearsal, rehearse
+from workers.serving import lead
 
 COMING = (IndexState.PLANNED, IndexState.BUILDING, IndexState.VERIFYING)
 WRITTEN = (IndexState.BUILDING, IndexState.VERIFYING)
@@ -307,7 +308,7 @@ def _exchange(parts: Parts, coming: str, **how: Any) -> None:
         held = parts.catalogue.holders()  # before the try: they may end while it is refused
         try:
             now, _ = parts.catalogue.exchange(coming, **how)
-            parts.store.serve(now.index)
+            lead(parts, now.index.collection)
             return
         except Conflict:
             if not held or monotonic() >= until:

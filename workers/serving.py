@@ -45,6 +45,22 @@ def serves_yet(parts: Parts, index: Index) -> bool:
     return index.state is IndexState.SERVING and parts.catalogue.serving(index.collection).id == index.id
 
 
+def made(parts: Parts, index: Index) -> None:
+    """Make an index in the store, unless it is there, and lead others to it if it serves. Raises as the ports."""
+    parts.store.create(index)
+    if index.state is IndexState.SERVING:
+        lead(parts, index.collection)
+
+
+def lead(parts: Parts, collection: str) -> None:
+    """Lead whoever reads the store beside us to the index that serves, also when another took its place meanwhile.
+    Harmless twice. Raises NoSuchCollection, StoreDown, CatalogueDown."""
+    led = ""
+    while led != (serving := parts.catalogue.serving(collection)).id:
+        parts.store.serve(serving)
+        led = serving.id
+
+
 def made_sure(parts: Parts, index: Index, write: Callable[[], None]) -> None:
     """Write to an index; where the store has none yet it is made first, but never again when it was dropped since.
 
@@ -55,5 +71,5 @@ def made_sure(parts: Parts, index: Index, write: Callable[[], None]) -> None:
     except NoSuchCollection:
         if not serves_yet(parts, index):
             raise
-        parts.store.create(index)
+        made(parts, index)
         write()
