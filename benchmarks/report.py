@@ -71,8 +71,8 @@ file name or folder is seen by the search.
   one index" orders texts and photos by the cosine in the space that holds both.
 - **Step by step.** The test categories to photos, photos to captions, photos to others of their class. A cross-encoder
   needs something to read: for this table each photo has its English caption as metadata, which no space embeds; where
-  captions are "found too", the collection reads them (`--read caption`). The packaged cross-encoder reads English, and
-  a query that is a photo has no words.
+  captions are "found too", the collection reads them (`--read caption`). The packaged cross-encoder reads English and
+  leaves queries in other scripts in their order, and a query that is a photo has no words.
 - **Text to audio is not measured**: no encoder that comes in a package embeds both words and sounds. A CLAP of the hub
   does (`quiver evaluate` measures it on your own sounds).
 - What is done unasked is named **Quiver**. Other ways of fusion, and every reranker, are off unless they are asked for.

@@ -16,6 +16,10 @@ class Scores(Protocol):
         """Whose judgement it is."""
         ...
 
+    def reads(self, query: str) -> bool:
+        """Whether it was made for the script of most letters of the query, as far as that is known."""
+        ...
+
     def score(self, query: str, texts: Sequence[str], between: Callable[[], None] = ...) -> Dense:
         """f32 (n,): log-odds that texts[i] answers the query; finite, in input order. `between` is called before each
         batch and may raise to end the work. Weights load on the first call. Safe to call from several threads."""

@@ -140,6 +140,7 @@ class _Feed:
         self._created: dict[AssetId, datetime | None] = {}
         self._factors: dict[AssetId, float] = {}
         self._late: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
 
     def chosen(self) -> list[Hit]:
         """The hits of this page."""
@@ -186,6 +187,7 @@ class _Feed:
             parts, lists = self._parts, supply.lists()
             asked = Asked(supply.base, parts.index, supply.vectors, parts.store, deadline, parts.curves, lists)
             hits, self._late, _ = chain(hits, asked)
+            self._notes = tuple(dict.fromkeys(asked.remarks))
         if self.request.min_score is not None:
             least = self.request.min_score
             hits = [hit for hit in hits if hit.relevance is not None and hit.relevance >= least]
@@ -248,6 +250,7 @@ class _Feed:
             partial=self._late,
             encoders={} if supply is None else {each.space.name: each.space.model for each in supply.vectors},
             seconds=seconds,
+            notes=self._notes,
         )
 
 

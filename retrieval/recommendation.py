@@ -197,6 +197,7 @@ class Recommendation:
     partial: tuple[str, ...] = ()  # stages that there was no time for
     encoders: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()  # as of an answer
 
     @property
     def hits(self) -> tuple[Hit, ...]:

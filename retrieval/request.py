@@ -204,3 +204,4 @@ class Answer:
     seconds: Mapping[str, float] = field(default_factory=dict)  # by stage
     partial: tuple[str, ...] = ()  # stages that there was no time for
     query: UUID | None = None  # by which a verdict on it is told
+    notes: tuple[str, ...] = ()  # what is to be known of it, in words: a stage that left the order as it was, and why

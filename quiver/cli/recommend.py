@@ -12,7 +12,7 @@ from core.errors import BadQuery
 from quiver.asking import json_of
 from quiver.cli.app import CollectionOption, Data, Json, app, opened
 from quiver.cli.feeds import feeds_bar
-from quiver.cli.render import first, out, print_json, table
+from quiver.cli.render import first, noted, out, print_json, table
 from quiver.cli.search import weights_of
 from retrieval.recommendation import Recommendation
 from workers.recommending import Feeds
@@ -102,6 +102,7 @@ def _shown(made: Recommendation) -> None:
     for what, names in (("not there", made.unknown), ("not indexed yet", made.pending), (late, made.partial)):
         if names:
             out.print(f"{what}: {', '.join(names)}", style="yellow", markup=False, highlight=False)
+    noted(made.notes)
     if made.page:
         out.print(f"next page: --page {made.page}", style="dim", markup=False, highlight=False, soft_wrap=True)
 

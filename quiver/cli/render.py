@@ -99,6 +99,13 @@ def answer_table(answer: Answer) -> None:
     if answer.partial:
         late = ", ".join(answer.partial)
         out.print(f"not done, for lack of time: {late}", style="yellow", markup=False, highlight=False)
+    noted(answer.notes)
+
+
+def noted(notes: Sequence[str]) -> None:
+    """What is to be known of an answer."""
+    for note in notes:
+        out.print(shown(note), style="yellow", soft_wrap=True)
 
 
 def effects_table(answer: Answer) -> None:

@@ -74,6 +74,7 @@ class AnswerOut(Out):
     seconds: dict[str, float]
     partial: list[str]
     query: UUID | None
+    notes: list[str]
 
     @classmethod
     def of(cls, said: Answer) -> AnswerOut:

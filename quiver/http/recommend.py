@@ -142,6 +142,7 @@ class RecommendationOut(Out):
     partial: list[str]
     encoders: dict[str, str]
     seconds: float
+    notes: list[str]
 
     @classmethod
     def of(cls, said: Recommendation) -> RecommendationOut:

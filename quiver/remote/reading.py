@@ -139,6 +139,7 @@ def answer(said: Json) -> Answer:
         seconds=said["seconds"],
         partial=tuple(said["partial"]),
         query=UUID(said["query"]) if said["query"] else None,
+        notes=tuple(said["notes"]),
     )
 
 

@@ -152,7 +152,7 @@ def _example(said: Any) -> Any:
 
 
 def _recommendation(said: Mapping[str, Any]) -> Recommendation:
-    untold: dict[str, Any] = {"encoders": {}, "seconds": {}, "partial": [], "query": None}
+    untold: dict[str, Any] = {"encoders": {}, "seconds": {}, "partial": [], "query": None, "notes": []}
     hits = reading.answer({"hits": [one["hit"] for one in said["items"]], **untold}).hits
     return Recommendation(
         items=tuple(
@@ -171,6 +171,7 @@ def _recommendation(said: Mapping[str, Any]) -> Recommendation:
         partial=tuple(said["partial"]),
         encoders=said["encoders"],
         seconds=said["seconds"],
+        notes=tuple(said["notes"]),
     )
 
 

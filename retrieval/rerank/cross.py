@@ -31,7 +31,8 @@ class Cross:
     """A stage: of an asset's passages the one that a cross-encoder finds to answer best (MaxP of Dai and Callan, SIGIR
     2019). The result is `weight` of that log-odds, the earlier score the rest, each from 0 to 1 over these hits.
 
-    An asset without text keeps its earlier score, and a query without words the whole order.
+    An asset without text keeps its earlier score; a query without words, or in a script that the model was not made
+    for, the whole order.
     """
 
     scores: Scores
@@ -45,9 +46,11 @@ class Cross:
         """Port."""
         query = words_of(asked.request.query)
         head, tail = parted(hits, self.depth)
-        if query is None:
+        if query is None or not self.scores.reads(query):
+            why = "the query has no words" if query is None else f"{self.scores.model} does not read its script"
+            asked.remark(f"{self.name} left the order as it was: {why}")
             for hit in head:
-                asked.tell(hit, "the query has no words")
+                asked.tell(hit, why)
             return list(hits)
         texts: list[str] = []
         whose: list[tuple[AssetId, str]] = []

@@ -291,3 +291,15 @@ def test_scores_are_calibrated_by_judgements_too(door: Door) -> None:
         door.calibrate("c", queries="q.jsonl")
     with pytest.raises(NoSuchCollection):
         door.calibrate("nowhere")
+
+
+def test_what_is_to_be_known_of_an_answer_is_told(door: Door) -> None:
+    door.add("c", text="red", id="a")
+    door.add("c", text="red red", id="b")
+    door.wait("c", timeout=20)
+    said = "cross-encoder left the order as it was: "
+    found = door.search("c", image=png((255, 0, 0)), rerank=["cross-encoder"])
+    assert found.notes == (f"{said}the query has no words",)
+    made = door.recommend("c", [{"text": "红色红色 red"}], rerank=["cross-encoder"])
+    assert [note.startswith(said) and note.endswith("does not read its script") for note in made.notes] == [True]
+    assert door.search("c", "red").notes == door.recommend("c", ["a"]).notes == ()

@@ -89,6 +89,14 @@ def test_a_wrong_line_is_named_and_costs_itself(run: Run, filled: Path, wrong: s
     assert kind in shown.out
 
 
+def test_what_is_to_be_known_of_an_answer_is_shown(run: Run, filled: Path) -> None:  # noqa: F811  # a fixture
+    said = "does not read its script"
+    assert said in run("search", "红", "-c", "c", "--rerank", "cross-encoder").out
+    assert said in run("recommend", "--example", '{"text": "红绿蓝红 red"}', "-c", "c", "--rerank", "cross-encoder").out
+    assert said in run("search", "红", "-c", "c", "--rerank", "cross-encoder", "--json").json["notes"][0]
+    assert run("search", "red", "-c", "c", "--json").json["notes"] == []
+
+
 def test_more_lines_than_are_asked_at_once_are_all_answered_in_order(run: Run, filled: Path) -> None:  # noqa: F811  # a fixture
     colours = ["red", "green", "blue"]
     many = 2 * IN_A_REQUEST + 1

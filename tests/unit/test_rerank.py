@@ -191,6 +191,9 @@ class Counts:
     def __init__(self) -> None:
         self.read: list[str] = []
 
+    def reads(self, query: str) -> bool:
+        return query.isascii()
+
     def score(self, query: str, texts: Sequence[str], between: Callable[[], None] = lambda: None) -> Any:
         between()
         self.read += texts
@@ -247,6 +250,18 @@ def test_a_query_without_words_is_left_as_it_was(world: World, monkeypatch: pyte
     assert names(hits) == world.names(query, limit=50)
     assert hits[0].effects[0].note == "the query has no words"
     assert not counts.read
+
+
+def test_a_query_in_a_script_that_the_model_does_not_read_is_left_as_it_was_and_the_answer_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, asked = crossed(world, "cross-encoder", monkeypatch)
+    answer = world.ask("红 red", explain=True, **asked)
+    assert names(answer.hits) == world.names("红 red", limit=50)
+    assert answer.notes == ("cross-encoder left the order as it was: counts does not read its script",)
+    assert answer.hits[0].effects[0].note == "counts does not read its script"
+    assert not counts.read
+    assert world.ask("red", **asked).notes == ()
 
 
 def test_a_slow_cross_encoder_leaves_the_order_of_the_first_stage(

@@ -117,6 +117,27 @@ def test_the_packaged_one_knows_what_answers_a_question() -> None:
     np.testing.assert_allclose([made.score("how many people live in Berlin", [t])[0] for t in texts], odds, atol=0.5)
 
 
+@pytest.mark.parametrize(
+    ("query", "reads"),
+    [
+        ("a red bicycle", True),
+        ("un vélo à Orléans", True),
+        ("iPhone 手机壳", True),
+        ("42 !", True),
+        ("", True),
+        ("红色的自行车", False),
+        ("красный велосипед", False),
+        ("دراجة a", False),
+        ("ＲＥＤ 自転車です", False),
+    ],
+)
+def test_the_packaged_one_reads_latin_letters_and_of_others_nobody_knows(
+    query: str, reads: bool, tmp_path: Path
+) -> None:
+    assert cross_encoder("packaged").reads(query) is reads
+    assert cross_encoder(str(checkpoint(tmp_path / "any"))).reads(query)
+
+
 def test_where_the_package_is_missing_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"pip install 'quiver\[cross\]'"):
