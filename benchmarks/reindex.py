@@ -29,8 +29,9 @@ from core.runtime.wiring import Parts
 from core.types import Text
 from quiver import Quiver
 from workers.rebuilding import run
-from workers.reindex import Wish, retire, start, switch
+from workers.reindex import retire, start, switch
 from workers.verify import verify
+from workers.wishes import Wish
 
 CACHE = Path(".cache/bench/reindex")
 OUT = Path("docs/benchmarks/reindex.json")

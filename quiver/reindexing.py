@@ -9,10 +9,11 @@ from core.errors import BadField
 from core.fields import parse_fields
 from core.records import Collection, Storage
 from quiver.evaluating import Evaluating, Qrels, Queries, read_judged
-from workers import rebuilding, reindex
+from workers import rebuilding, reindex, wishes
 from workers.rebuilding import Progress
-from workers.reindex import Plan, Standing, Wish
+from workers.reindex import Standing
 from workers.verify import BUDGET, RECALL, Judgements, Verdict, verify
+from workers.wishes import Plan, Wish
 
 
 class Reindexing(Evaluating):
@@ -24,7 +25,7 @@ class Reindexing(Evaluating):
         Raises NoSuchCollection, UnknownProfile, MissingExtra, BadModel, BadField, BadQuery, Forbidden.
         """
         kept = self._reindexed(collection)
-        return reindex.plan(self._parts, kept.name, self._wish(kept, **wish))
+        return wishes.plan(self._parts, kept.name, self._wish(kept, **wish))
 
     def reindex(
         self,
@@ -38,11 +39,11 @@ class Reindexing(Evaluating):
     ) -> Standing:
         """Build another index here and now, beside the one that serves, and verify it; with `switch`, have it serve.
 
-        The wish: `profile` (whose encoders), `spaces` (names of those of the profile that it has), `fields`
-        (`name=type`, to be added or changed), `drop_fields`, `storage` (`quantization`, `m`, `ef_construct`,
-        `on_disk`). What is not said stays. Vectors of spaces that do not change are copied. `rate`: assets a second at
-        most; 0: as fast as it can. `anew`: also when nothing would change. Stopped anywhere, it goes on when called
-        again, at the rate that was said last.
+        The wish: `profile` (whose encoders), `spaces` (names of those of the profile that it is to have; else those it
+        has, or all of another profile), `fields` (`name=type`, to be added or changed), `drop_fields`, `storage`
+        (`quantization`, `m`, `ef_construct`, `on_disk`). What is not said stays. Vectors of spaces that do not change
+        are copied. `rate`: assets a second at most; 0: as fast as it can. `anew`: also when nothing would change.
+        Stopped anywhere, it goes on when called again, at the rate that was said last.
 
         Raises Conflict when another reindexing is under way, an index still soaks, or verifying finds something and a
         switch was asked for; Unavailable when a part is down; and as `reindex_plan`.

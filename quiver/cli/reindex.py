@@ -14,8 +14,9 @@ from quiver.cli.gauge import Tell, gauge
 from quiver.cli.render import out, print_json, shown, table
 from quiver.cli.wish import wishing
 from workers.rebuilding import Progress
-from workers.reindex import Plan, Standing
+from workers.reindex import Standing
 from workers.verify import BUDGET
+from workers.wishes import Plan
 
 reindex = typer.Typer(
     help="Change a collection's model, spaces, fields or storage under traffic.", no_args_is_help=True

@@ -16,7 +16,11 @@ def _wish(
         str | None, typer.Option("--profile", help="Whose encoders: see `quiver models`.", show_default=False)
     ] = None,
     space: Annotated[
-        list[str] | None, typer.Option("--space", help="Only this space of the profile; may be given again.")
+        list[str] | None,
+        typer.Option(
+            "--space",
+            help="Only this space of the profile; may be given again. Else as now, or all of another profile.",
+        ),
     ] = None,
     field: Annotated[
         list[str] | None, typer.Option("--field", "-f", help="name=type, to be declared or changed.")

@@ -13,8 +13,9 @@ from core.records import IndexState
 from core.types import Modality, Reading
 from quiver.http.answers import Out
 from workers.collections import index_label, label_of
-from workers.reindex import Plan, Standing
+from workers.reindex import Standing
 from workers.verify import Verdict
+from workers.wishes import Plan
 
 
 class StorageOut(Out):

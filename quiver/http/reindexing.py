@@ -39,7 +39,9 @@ class WishIn(In):
     """What is to be changed; what is not said stays."""
 
     profile: Name | None = Field(default=None, description="Whose encoders")
-    spaces: list[Name] | None = Field(default=None, max_length=32, description="Only these of the profile")
+    spaces: list[Name] | None = Field(
+        default=None, max_length=32, description="Only these of the profile; else as now, or all of another profile"
+    )
     fields: dict[str, FieldType] = Field(default={}, max_length=200, description="To be declared or changed")
     drop_fields: list[Name] = Field(default=[], max_length=200)
     storage: StorageIn = StorageIn()

@@ -18,8 +18,9 @@ from quiver.remote.asking import Asking, place_of
 from quiver.remote.questions import body_of
 from workers.rebuilding import Progress
 from workers.rehearsal import Rehearsal
-from workers.reindex import Plan, Standing
+from workers.reindex import Standing
 from workers.verify import BUDGET, RECALL, Check, Verdict
+from workers.wishes import Plan
 
 LONGEST = 1800.0  # seconds that an answer to what is measured or compared may take
 LOOK = 0.2  # seconds between looks at a build, at least

@@ -27,8 +27,8 @@ from workers.answering import answer_all
 from workers.collections import ensure
 from workers.indexing import index_batch
 from workers.intake import register
-from workers.reindex import Wish
 from workers.verify import verify
+from workers.wishes import Wish
 
 SWITCHED = Wish(profile="turned")
 COLOURS = {"red": "red red", "green": "green", "blue": "a blue cat", "mixed": "red and blue"}

@@ -25,9 +25,9 @@ from tests.flow.reindexed import (
     state_of,
     switched,
 )
-from workers import embedding, rebuilding, reindex
-from workers.reindex import Wish
+from workers import embedding, rebuilding, reindex, wishes
 from workers.verify import verify
+from workers.wishes import Wish
 
 S = IndexState
 
@@ -104,7 +104,7 @@ def test_vectors_of_spaces_that_did_not_change_are_copied_to_the_bit(
 def test_what_embeds_nothing_decodes_nothing(parts: Parts, wish: Wish, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding, "decode", lambda *_, **__: pytest.fail("it was decoded"))
     monkeypatch.setattr(ColourEncoder, "encode", lambda *_: pytest.fail("it was embedded"))
-    said = reindex.plan(parts, "c", wish)
+    said = wishes.plan(parts, "c", wish)
     assert (said.embedded, said.decoded, said.assets) == ((), 0, 4)
     rebuilt(parts, wish)
     assert parts.catalogue.coverage(reindex.coming(parts, "c").index).held == 4
@@ -124,7 +124,7 @@ def test_a_field_that_is_declared_later_can_then_be_asked_for(parts: Parts) -> N
 def test_metadata_that_does_not_fit_a_new_field_keeps_the_old_index_serving(parts: Parts) -> None:
     put(parts, {"odd": "red dog"}, metadata={"year": "long ago"})
     wish = Wish(fields={"year": FieldType.INTEGER})
-    assert reindex.plan(parts, "c", wish).sample.failed == {"BadMetadata": 1}
+    assert wishes.plan(parts, "c", wish).sample.failed == {"BadMetadata": 1}
     rebuilt(parts, wish)
     put(parts, {"odder": "blue dog"}, metadata={"year": "soon"})
     assert parts.catalogue.counts(ME, "c")[State.INDEXED] == 6
@@ -138,7 +138,7 @@ def test_metadata_that_does_not_fit_a_new_field_keeps_the_old_index_serving(part
 
 
 def test_a_plan_says_what_it_would_take_and_writes_nothing(parts: Parts) -> None:
-    said = reindex.plan(parts, "c", SWITCHED)
+    said = wishes.plan(parts, "c", SWITCHED)
     assert (said.copied, said.embedded, said.dropped) == (("words",), ("colour",), ("colour",))
     assert (said.assets, said.decoded, said.points, said.nothing) == (4, 4, 4, False)
     assert said.seconds is not None
@@ -146,7 +146,7 @@ def test_a_plan_says_what_it_would_take_and_writes_nothing(parts: Parts) -> None
     assert said.bytes > 4 * 1024
     assert state_of(parts) == [S.SERVING]
     assert len(parts.store.indexes()) == 1
-    assert reindex.plan(parts, "c", Wish()).nothing
+    assert wishes.plan(parts, "c", Wish()).nothing
 
 
 def test_what_cannot_be_started_leaves_no_trace(parts: Parts) -> None:

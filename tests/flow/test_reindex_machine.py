@@ -17,9 +17,9 @@ from core.records import IndexState
 from tests.flow.promises import ME, upkeep
 from tests.flow.reindexed import check_all, embedded, names, put
 from workers import rebuilding, reindex
-from workers.reindex import Wish
 from workers.removal import remove
 from workers.verify import verify
+from workers.wishes import Wish
 
 WISHES = {
     "turned": Wish(profile="turned"),

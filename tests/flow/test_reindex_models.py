@@ -16,8 +16,8 @@ from core.spaces import Dense
 from tests.flow.promises import ME
 from tests.flow.reindexed import COLOURS, SWITCHED, TURNED, Turned, Wide, check_all, names, put, state_of, switched
 from workers import rebuilding, reindex, service
-from workers.reindex import Wish
 from workers.verify import verify
+from workers.wishes import Wish
 
 S = IndexState
 

@@ -13,8 +13,8 @@ from core.records import Quantization, Storage
 from quiver import Quiver
 from tests.flow.reindexed import SWITCHED, embedded, put, rebuilt, switched
 from workers import calibrating
-from workers.reindex import Wish
 from workers.verify import Check, verify
+from workers.wishes import Wish
 
 COLOURS = ("red", "green", "blue")
 QUERIES = [{"id": colour, "text": colour} for colour in COLOURS]

@@ -23,9 +23,9 @@ from tests.flow.reindexed import (
     switched,
 )
 from workers import rebuilding, reindex
-from workers.reindex import Wish
 from workers.removal import remove
 from workers.verify import verify
+from workers.wishes import Wish
 
 S = IndexState
 

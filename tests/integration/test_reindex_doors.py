@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,22 +130,55 @@ def test_the_task_builds_a_while_and_sends_another_message(quiver: Quiver, monke
     assert sent == ["c"], "it was given up: no message goes round for ever"
 
 
-def test_the_nightly_script_of_the_page_runs_twice(quiver: Quiver, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def nightly(quiver: Quiver, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """The script of the page."""
     page = (Path(__file__).parents[2] / "docs" / "admin.md").read_text()
     script = page.partition("<!-- nightly.py -->\n```python\n")[2].partition("```")[0]
     monkeypatch.setattr(Quiver, "open", lambda *_, **__: quiver)
     monkeypatch.setattr(Quiver, "close", lambda _: None)
-    before = quiver._parts.catalogue.serving("c").id
-    exec(script, {})  # it is ours
-    assert quiver._parts.catalogue.serving("c").id == before, "no model has changed"
+    return lambda: exec(script, {})  # it is ours
+
+
+@pytest.fixture
+def newer(quiver: Quiver, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Has a model become another."""
     real = ColourEncoder.__init__
 
-    def newer(self: ColourEncoder) -> None:
+    def init(self: ColourEncoder) -> None:
         real(self)
         self.space = replace(self.space, revision="2")
 
-    monkeypatch.setattr(ColourEncoder, "__init__", newer)
-    quiver._parts.encoders.__init__(families())  # type: ignore[misc]  # another start of the process
-    exec(script, {})  # it is ours
+    def become() -> None:
+        monkeypatch.setattr(ColourEncoder, "__init__", init)
+        quiver._parts.encoders.__init__(families())  # type: ignore[misc]  # another start of the process
+
+    return become
+
+
+def test_the_nightly_script_of_the_page_runs_twice(
+    quiver: Quiver, nightly: Callable[[], None], newer: Callable[[], None]
+) -> None:
+    before = quiver._parts.catalogue.serving("c").id
+    nightly()
+    assert quiver._parts.catalogue.serving("c").id == before, "no model has changed"
+    newer()
+    nightly()
     assert quiver._parts.catalogue.serving("c").spaces[0].revision == "2"
     assert quiver.search("c", "red").hits[0].external_id == "red"
+
+
+def test_the_nightly_script_of_the_page_brings_no_dropped_space_back(
+    quiver: Quiver, nightly: Callable[[], None], newer: Callable[[], None]
+) -> None:
+    quiver.reindex("c", spaces=["colour"], switch=True)
+    before = quiver._parts.catalogue.serving("c").id
+    nightly()
+    assert quiver._parts.catalogue.serving("c").id == before, "no model has changed"
+    newer()
+    nightly()
+    [space] = quiver._parts.catalogue.serving("c").spaces
+    assert (space.name, space.revision) == ("colour", "2")
+    quiver.reindex_retire("c")
+    assert quiver.reindex_plan("c", spaces=["colour", "words"]).embedded == ("words",), "who wants it back says so"
+    assert quiver.reindex_plan("c", profile="hearing").embedded == ("words", "pitch"), "another profile comes whole"
