@@ -7,7 +7,7 @@ which on they mean something. What can be said of any is how many assets a quest
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from core.types import Modality
 
 KNOTS = 64  # of a curve at most
+STEADY = 100  # things from which on a curve that no judgements made is more than a rough one
 
 Floats = NDArray[np.float64]
 
@@ -24,11 +25,13 @@ Floats = NDArray[np.float64]
 class Curve:
     """Probabilities at knots, between them by straight lines, beyond them as at the ends.
 
-    `x` f64 (k,), increasing scores; `y` f64 (k,), in 0..1 and never falling.
+    `x` f64 (k,), increasing scores; `y` f64 (k,), in 0..1 and never falling. `things`: how many of its kind there were
+    when it was fitted; None where judgements made it, or it is not known.
     """
 
     x: Floats
     y: Floats
+    things: int | None = field(default=None, kw_only=True)
 
     def __call__(self, scores: Floats) -> Floats:
         """f64 (n,) of f64 (n,)."""
@@ -48,7 +51,7 @@ class Curve:
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> Curve:
         """The inverse of `as_dict`, whatever else is said there."""
-        return cls(np.asarray(said["x"], np.float64), np.asarray(said["y"], np.float64))
+        return cls(np.asarray(said["x"], np.float64), np.asarray(said["y"], np.float64), things=said.get("things"))
 
 
 Curves = Mapping[tuple[str, Modality, Modality], Curve]  # by fingerprint, modality of the query, of the content

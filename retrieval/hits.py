@@ -12,7 +12,7 @@ from core.points import Found, span_of
 from core.spaces import EmbeddingSpace
 from core.types import Digest, Modality, Reading
 from retrieval.asked import asset_of
-from retrieval.calibration import Curve, Curves
+from retrieval.calibration import STEADY, Curve, Curves
 from retrieval.fusion import dbsf, rrf
 from retrieval.lists import Ranked
 from retrieval.request import Fusion, Hit, Match, SearchRequest
@@ -129,6 +129,20 @@ def must_be_known(lists: Sequence[Ranked], curves: Curves) -> None:
                 f"how likely {one.content} is to be relevant to {one.asked.asked} is not known yet here: "
                 "`quiver calibrate` finds out, or leave min_score out"
             )
+
+
+def rough(lists: Sequence[Ranked], curves: Curves) -> list[str]:
+    """What is to be known of the relevance of what was found, where it was fitted to few things."""
+    few: dict[Modality, int] = {}
+    for one in lists:
+        curve = _curve(one, curves)
+        if one.points and curve is not None and curve.things is not None and curve.things < STEADY:
+            few[one.content] = max(curve.things, few.get(one.content, 0))
+    return [
+        f"relevance of {content} is rough: it is fitted to {count} of that kind, without judgements; from {STEADY} on "
+        "it is steadier"
+        for content, count in few.items()
+    ]
 
 
 def _curve(one: Ranked, curves: Curves) -> Curve | None:

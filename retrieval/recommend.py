@@ -250,7 +250,7 @@ class _Feed:
             partial=self._late,
             encoders={} if supply is None else {each.space.name: each.space.model for each in supply.vectors},
             seconds=seconds,
-            notes=self._notes,
+            notes=(*self._notes, *(supply.notes() if supply is not None and request.min_score is not None else ())),
         )
 
 

@@ -15,7 +15,7 @@ from core.types import Modality
 from retrieval.asked import must_be_empty, vectors_of
 from retrieval.calibration import NO_CURVES, Curves
 from retrieval.grouping import deeper, grouped
-from retrieval.hits import fused, may_follow
+from retrieval.hits import fused, may_follow, rough
 from retrieval.lists import TIERS, Ranked, depths_of, nearest, ranked, searched, wanted
 from retrieval.request import Answer, Hit, SearchRequest, numbered
 from retrieval.stages import Asked, AskedVector, chain
@@ -103,6 +103,7 @@ def _answered(
     lists = _lists(one, min(one.queries), found) if request.stages else ()
     asked = Asked(request, index, one.vectors, store, deadline, curves, lists)
     hits, late, stages = chain(hits, asked)
+    notes = rough(_lists(one, min(one.queries), found), curves) if request.min_score is not None else []
     hits = _kept(request, hits)
     ended = perf_counter()
     return Answer(
@@ -116,7 +117,7 @@ def _answered(
             **{f"rerank {name}": seconds for name, seconds in stages.items()},
         },
         partial=late,
-        notes=tuple(dict.fromkeys(asked.remarks)),
+        notes=tuple(dict.fromkeys([*asked.remarks, *notes])),
     )
 
 

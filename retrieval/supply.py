@@ -17,7 +17,7 @@ from core.spaces import EmbeddingSpace
 from core.types import Modality
 from retrieval.asked import asset_of
 from retrieval.calibration import NO_CURVES, Curves
-from retrieval.hits import fused, must_be_known
+from retrieval.hits import fused, must_be_known, rough
 from retrieval.lists import Ranked, nearest, ranked, searched, wanted
 from retrieval.recommendation import RecommendRequest, Strategy
 from retrieval.request import Hit, SearchRequest
@@ -132,6 +132,10 @@ class Supply:
         if self._request.strategy is Strategy.BEST:
             return []
         return self._found()
+
+    def notes(self) -> list[str]:
+        """What is to be known of the relevance of what was found."""
+        return rough(self._found(), self._parts.curves)
 
     def _found(self) -> list[Ranked]:
         return [

@@ -144,6 +144,7 @@ def calibrate(
         if curve is None:
             continue
         said = {**curve.as_dict(), "assets": assets_of(census), "questions": questions, "judged": len(marks)}
+        said["things"] = None if marks else fit.things(content)
         made.append(
             Calibration(
                 fingerprint=space.fingerprint, asked=asked, content=content, curve=said, fitted_at=datetime.now(UTC)
@@ -182,6 +183,12 @@ class _Fit:
             for content in sorted(space.modalities & self._sample.keys())
             if not (space.sparse and asked is content is Modality.IMAGE)  # is never asked: retrieval.lists
         ]
+
+    def things(self, content: Modality) -> int:
+        """How many assets have segments of that modality, up to QUESTIONS; of a large collection how many segments."""
+        if self._whole:
+            return len(self._sample.get(content, ()))
+        return self._parts.store.count(self._index, Scope(tenant=self._tenant, contents=frozenset({content})))
 
     def tops(self, space: EmbeddingSpace, asked: Modality, content: Modality) -> list[list[float]]:
         """Of each question the scores of the assets that it found first."""
@@ -233,6 +240,7 @@ class _Fit:
         """Points with their vectors by modality, one an asset and no more than are asked by."""
         store, page = self._parts.store, 4 * QUESTIONS
         points = {point.id: point for point in store.scroll(self._index, limit=page)}
+        self._whole = len(points) < page
         if len(points) == page:  # more than a page: ids are hashes, so any place is as good as another
             for _ in range(8):
                 start = UUID(int=random.getrandbits(128))

@@ -13,6 +13,7 @@ import pytest
 from core.errors import BadQuery
 from core.types import Image, Modality
 from quiver import Quiver
+from retrieval import hits
 from retrieval.request import SearchRequest
 from tests.doubles import toy_parts
 from tests.httpd import png
@@ -62,6 +63,32 @@ def test_a_least_relevance_fits_a_small_collection_at_once_and_cuts_by_it(world:
     assert {hit.external_id for hit in hits} == {"red.png", "red.txt"}
     assert kept(world)
     assert quiver_of(world).search("c", "nothing that is known here", min_score=0.9).hits == ()
+
+
+def test_an_answer_says_of_what_few_things_its_relevance_is_fitted_to(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add(COLOURS)
+    quiver = quiver_of(world)
+    wanted = {"text": 2, "image": 3}
+    answer = quiver.search("c", "red", min_score=0.5)
+    assert {note.split()[2]: int(note.partition("fitted to ")[2].split()[0]) for note in answer.notes} == wanted
+    assert quiver.search("c", "red", min_score=0.5, modality="text").notes[0].startswith("relevance of text is rough")
+    assert len(quiver.recommend("c", [{"text": "red"}], min_score=0.5).notes) == 2
+    assert quiver.search("c", "red").notes == quiver.recommend("c", [{"text": "red"}]).notes == ()
+    monkeypatch.setattr(hits, "STEADY", 3)
+    [note] = quiver.search("c", "red", min_score=0.5).notes
+    assert note.startswith("relevance of text is rough: it is fitted to 2 of that kind")
+
+
+def test_of_a_large_collection_what_was_not_looked_at_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrating, "QUESTIONS", 2)  # so that a page is 8 points, and 2 pictures are sampled
+    world.add({f"{n}.txt": "red" for n in range(40)} | {f"{n}.png": RED for n in range(4)})
+    answer = quiver_of(world).search("c", "red", min_score=0.0)
+    assert {note.split()[2]: int(note.partition("fitted to ")[2].split()[0]) for note in answer.notes} == {
+        "text": 40,
+        "image": 4,
+    }
 
 
 def test_a_least_relevance_of_a_recommendation_fits_a_small_collection_at_once_too(world: World) -> None:
@@ -121,9 +148,10 @@ def test_judgements_make_the_curve_and_what_is_done_unasked_leaves_it(world: Wor
     world.add(reds | blues)
     made = quiver_of(world).calibrate("c", judged=[({"text": "red"}, dict.fromkeys(reds, 1))])
     assert {one.judged for one in made if (one.space, one.asked, one.content) == ("colour", TEXT, IMAGE)} == {24}
-    hits = {hit.external_id: hit.relevance or 0 for hit in quiver_of(world).search("c", "red", limit=24).hits}
-    assert min(hits[name] for name in reds) > 0.8
-    assert max(hits[name] for name in blues) < 0.2
+    likely = {hit.external_id: hit.relevance or 0 for hit in quiver_of(world).search("c", "red", limit=24).hits}
+    assert min(likely[name] for name in reds) > 0.8
+    assert max(likely[name] for name in blues) < 0.2
+    assert quiver_of(world).search("c", "red", min_score=0.5, weights={"words": 0}, modality="image").notes == ()
     before = kept(world)[TEXT, IMAGE]
     calibrating.calibrate(world.parts, world.parts.catalogue.serving("c"), unasked=True)
     assert kept(world)[TEXT, IMAGE] == before

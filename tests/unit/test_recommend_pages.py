@@ -17,6 +17,7 @@ from core.errors import BadFilter, BadQuery, NoSpaceFor, Refused
 from core.filters import Eq
 from core.types import AssetId, Modality, Text
 from retrieval import supply
+from retrieval.calibration import Curve
 from retrieval.history import Example
 from retrieval.recommend import recommend_all
 from retrieval.recommendation import Freshness, Recommendation, Strategy
@@ -161,9 +162,11 @@ def test_comparing_candidates_exactly_keeps_their_order(world: World) -> None:
 def test_a_least_relevance_needs_a_calibration_and_is_held_to(world: World) -> None:
     colours(world)
     [space] = [one for one in world.parts.catalogue.serving("c").spaces if one.name == "colour"]
-    curves: Any = {(space.fingerprint, Modality.TEXT, Modality.TEXT): lambda scores: np.clip(scores - 0.3, 0, 1)}
+    curves: Any = {(space.fingerprint, Modality.TEXT, Modality.TEXT): Curve(np.array([0.3, 1.3]), np.array([0.0, 1.0]))}
     nothing: Any = {}
-    others: Any = {(space.fingerprint, Modality.IMAGE, Modality.TEXT): lambda scores: scores}
+    others: Any = {
+        (space.fingerprint, Modality.IMAGE, Modality.TEXT): Curve(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    }
     for strategy in Strategy:
         for unfit in (nothing, others):
             with pytest.raises(BadQuery, match="text is to be relevant to text is not known yet here"):
