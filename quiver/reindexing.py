@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from core.errors import BadField
@@ -25,7 +26,8 @@ class Reindexing(Evaluating):
         Raises NoSuchCollection, UnknownProfile, MissingExtra, BadModel, BadField, BadQuery, Forbidden.
         """
         kept = self._reindexed(collection)
-        return wishes.plan(self._parts, kept.name, self._wish(kept, **wish))
+        said = wishes.plan(self._parts, kept.name, self._wish(kept, **wish))
+        return said if self._operates else replace(said, free=None)  # the machine's disk is its operator's
 
     def reindex(
         self,

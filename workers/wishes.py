@@ -37,11 +37,13 @@ class Plan:
     fields_added: tuple[str, ...]
     fields_dropped: tuple[str, ...]
     storage: Storage
+    storage_was: Storage
     assets: int
     decoded: int  # of them, that must be read again
     points: int  # about as many as there are now
     seconds: float | None  # of this machine with its lanes, by a measured sample; None: nothing there to be measured
     bytes: int  # of disk, about
+    free: int | None  # bytes of disk that are free; None: it is a server's, or not for whoever asks
     sample: Rehearsal
     nothing: bool  # it would be the same again
 
@@ -93,11 +95,13 @@ def plan(parts: Parts, name: str, wish: Wish, *, sample: int = 16) -> Plan:
         fields_added=tuple(sorted(f"{k}={v}" for k, v in new.fields.items() if old.fields.get(k) != v)),
         fields_dropped=tuple(sorted(k for k in old.fields if k not in new.fields)),
         storage=new.storage,
+        storage_was=old.storage,
         assets=sum(share.assets for share in census),
         decoded=sum(share.assets for share in census if change.of(share.modality, new.reads)),
         points=points,
         seconds=measured.seconds(census),
         bytes=points * _bytes(new),
+        free=parts.room(),
         sample=measured,
         nothing=same(old, new),
     )

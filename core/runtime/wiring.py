@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shutil import disk_usage
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from core.blobs.local import LocalBlobs
@@ -89,11 +90,19 @@ class Parts:
         """A Qdrant server when one is set; else the process that serves the data folder, or the folder itself."""
         return traces.traced(self._store(), "store")
 
+    def room(self) -> int | None:
+        """Bytes free on the disk that indexes are written to; None: that is a server's, which does not say."""
+        return None if self._served() else disk_usage(self._folder()).free
+
+    def _served(self) -> bool:
+        return self.settings.store == "auto" and bool(self.settings.qdrant_url)
+
     def _store(self) -> VectorStore:
         choice = self.settings.store
-        if choice == "auto" and self.settings.qdrant_url:
+        if self._served():
             from core.stores.server import connect
 
+            assert self.settings.qdrant_url is not None
             if not self.settings.qdrant_url.startswith(("http://", "https://")):
                 raise Misconfigured("QDRANT_URL cannot be read: write http://HOST:6333")
             key = self.settings.qdrant_api_key

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from core.records import Storage
 from quiver.cli.app import Data, Json, app, opened
 from quiver.cli.gauge import Tell, gauge
 from quiver.cli.render import out, print_json, shown, table
@@ -192,15 +193,29 @@ def show_plan(said: Plan) -> None:
         ("embedded", ", ".join(said.embedded) or "nothing"),
         ("dropped", ", ".join(said.dropped) or "nothing"),
         ("fields", ", ".join([*(f"+{one}" for one in said.fields_added), *(f"-{one}" for one in said.fields_dropped)])),
+        ("storage", _change(said.storage_was, said.storage)),
         ("assets", f"{said.assets:,}, of which {said.decoded:,} are read again"),
         ("takes", f"{took} (by {said.sample.assets} assets, {said.sample.lanes} lanes)"),
-        ("disk", f"{said.bytes / 1e6:,.1f} MB"),
+        ("disk", _room(said)),
     ]
     if said.nothing:
         lines = [("nothing", "it has that profile, those spaces, fields and that storage")]
     table(["what", "plan"], [line for line in lines if line[1]])
     for message in said.sample.messages:
         out.print(shown(f"would fail: {message}"), style="red")
+
+
+def _change(was: Storage, now: Storage) -> str:
+    """What of it changes; nothing: all stays."""
+    before, after = was.as_dict(), now.as_dict()
+    return ", ".join(f"{part} {after[part]} (was {before[part]})" for part in after if after[part] != before[part])
+
+
+def _room(said: Plan) -> str:
+    free = "" if said.free is None else f", {said.free / 1e6:,.1f} MB free"
+    return (
+        f"{said.bytes / 1e6:,.1f} MB{free}{': NOT ENOUGH' if said.free is not None and said.free < said.bytes else ''}"
+    )
 
 
 def _time(seconds: float) -> str:

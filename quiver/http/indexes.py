@@ -137,11 +137,13 @@ class PlanOut(Out):
     fields_added: list[str]
     fields_dropped: list[str]
     storage: StorageOut
+    storage_was: StorageOut
     assets: int
     decoded: int
     points: int
     seconds: float | None
     bytes: int
+    free: int | None
     sample: RehearsalOut
     nothing: bool
 

@@ -37,7 +37,7 @@ class Reindexing(Asking):
             **{
                 **said,
                 **{name: tuple(said[name]) for name in _NAMES},
-                "storage": Storage.from_dict(said["storage"]),
+                **{name: Storage.from_dict(said[name]) for name in ("storage", "storage_was")},
                 "sample": Rehearsal(
                     **{
                         **said["sample"],

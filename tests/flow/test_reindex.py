@@ -144,6 +144,9 @@ def test_a_plan_says_what_it_would_take_and_writes_nothing(parts: Parts) -> None
     assert said.seconds is not None
     assert said.seconds > 0
     assert said.bytes > 4 * 1024
+    assert said.free is not None
+    assert said.free > 0
+    assert wishes.plan(parts, "c", Wish(storage=Storage(m=32))).storage_was == Storage()
     assert state_of(parts) == [S.SERVING]
     assert len(parts.store.indexes()) == 1
     assert wishes.plan(parts, "c", Wish()).nothing

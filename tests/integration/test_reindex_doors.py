@@ -96,6 +96,36 @@ def test_the_commands_say_all_of_it(quiver: Quiver, monkeypatch: pytest.MonkeyPa
     assert "aborted: enough" in run("abort", "c", "--reason", "enough")
 
 
+def test_a_plan_for_people_says_how_vectors_would_be_kept_and_what_disk_is_free(
+    quiver: Quiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Quiver, "open", lambda *_, **__: quiver)
+    monkeypatch.setattr(Quiver, "close", lambda _: None)
+
+    def run(*words: str) -> str:
+        said = CliRunner().invoke(commands.reindex, ["plan", "c", *words], env={"COLUMNS": "200"})
+        assert said.exit_code == 0, said.output
+        return " ".join(said.output.split())
+
+    free = quiver.reindex_plan("c", profile="turned").free
+    assert free is not None
+    said = run("--quantization", "scalar", "--m", "32", "--on-disk")
+    assert "quantization scalar (was none), m 32 (was 16), on_disk True (was False)" in said
+    assert "ef_construct" not in said, "what stays is not said"
+    assert "MB free" in said
+    assert "storage" not in run("--profile", "turned")
+    monkeypatch.setattr("workers.wishes.Parts.room", lambda _: 100)
+    assert "0.0 MB free: NOT ENOUGH" in run("--profile", "turned")
+    monkeypatch.setattr("workers.wishes.Parts.room", lambda _: None)
+    assert "free" not in run("--profile", "turned"), "a server does not say"
+
+
+def test_a_tenant_is_not_told_of_the_machine_s_disk(quiver: Quiver) -> None:
+    theirs = Quiver(quiver._parts, tenant=Tenant("one"), owner=Tenant("one"))
+    theirs.create("own")
+    assert theirs.reindex_plan("own", profile="turned").free is None
+
+
 def test_the_embedded_worker_builds_what_was_started(quiver: Quiver) -> None:
     quiver.reindex_start("c", profile="turned")
     stopping = threading.Event()
