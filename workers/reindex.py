@@ -6,7 +6,8 @@ work has priority, and goes to both indexes. Until the switch nothing of it is s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from math import inf
 from time import monotonic, sleep
 from typing import Any
@@ -39,7 +40,8 @@ class Standing:
     examples: tuple[tuple[str, str], ...]  # some of them, and why
     rate: float = 0.0  # assets a second, over the last minute
     seconds_left: float | None = None
-    checks: tuple[dict[str, Any], ...] = field(default_factory=tuple)  # of the last verification
+    checks: tuple[dict[str, Any], ...] = ()  # of the last verification, of the coming one or of the last switch
+    verified_at: datetime | None = None
 
     @property
     def paused(self) -> bool:
@@ -122,7 +124,8 @@ def status(parts: Parts, name: str) -> Standing:
     rate = coverage.lately / 60 if coverage else 0.0
     building = made is not None and coverage is not None
     left = max(0, coverage.present - coverage.held - coverage.failed) if coverage else 0
-    verdict = (made or serving).plan.get("verified") or {}
+    judged = made or (serving if soaking else None)  # what was found of an index before its switch is of that time
+    verdict = (judged.plan.get("verified") if judged else None) or {}
     return Standing(
         collection=name,
         serving=serving,
@@ -134,6 +137,7 @@ def status(parts: Parts, name: str) -> Standing:
         rate=rate,
         seconds_left=left / rate if building and rate and left else None,
         checks=tuple(verdict.get("checks", ())),
+        verified_at=datetime.fromisoformat(verdict["at"]) if verdict else None,
     )
 
 

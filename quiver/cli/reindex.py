@@ -244,6 +244,8 @@ def _show(said: Standing, *, json: bool) -> None:
         stands = f"paused{': ' + why if why else ''}" if said.paused else rate
         of = f"{held.held:,} of {held.present:,} assets, {held.failed:,} failed"
         out.print(shown(f"{of}{'; ' + stands if stands else ''}"))
+    if said.verified_at is not None:
+        out.print(f"verified {said.verified_at:%Y-%m-%d %H:%M:%S}")
     _checks([(check["name"], check["passed"], check["message"]) for check in said.checks])
     for name, why in said.examples:
         out.print(shown(f"would be lost: {name} ({why})"), style="red")

@@ -96,6 +96,7 @@ class StandingOut(BaseModel):
     seconds_left: float | None
     paused: bool
     checks: list[CheckOut]
+    verified_at: datetime | None
 
     @classmethod
     def of(cls, said: Standing) -> StandingOut:
@@ -112,6 +113,7 @@ class StandingOut(BaseModel):
             seconds_left=said.seconds_left,
             paused=said.paused,
             checks=[CheckOut.model_validate(dict(one)) for one in said.checks],
+            verified_at=said.verified_at,
         )
 
 

@@ -194,6 +194,7 @@ def _standing(said: dict[str, Any]) -> Standing:
         rate=said["rate"],
         seconds_left=said["seconds_left"],
         checks=tuple(said["checks"]),
+        verified_at=said["verified_at"] and datetime.fromisoformat(said["verified_at"]),
     )
 
 

@@ -67,6 +67,8 @@ def test_a_collection_is_reindexed_and_back_again(door: Door, name: str) -> None
     assert (built.coming.index.state, built.lacks, built.paused) == (IndexState.VERIFYING, 0, False)
     assert {check["name"] for check in built.checks} >= {"coverage", "sample", "recall"}
     assert (seen[-1].done, seen[-1].total, seen[-1].built) == (2, 2, True)
+    assert built.verified_at is not None
+    assert built.verified_at > built.coming.created_at
     verdict = door.reindex_verify(name, sample=2, queries=["red"], overlap=0.5)
     assert verdict.passed, verdict
     queries = [{"id": "q1", "text": "red"}, {"id": "q2", "like": "green"}, {"id": "q3", "text": "blue"}]

@@ -187,6 +187,26 @@ def test_a_space_that_is_new_embeds_what_nothing_could_before(parts: Parts) -> N
     check_all(parts)
 
 
+def test_a_status_has_no_verdict_of_another_time(parts: Parts) -> None:
+    rebuilt(parts)
+    assert reindex.status(parts, "c").checks == ()
+    assert not verify(parts, "c", recall=2.0).passed
+    assert [check["name"] for check in reindex.status(parts, "c").checks if not check["passed"]] == ["recall"]
+    reindex.switch(parts, "c", reason="it is good enough")
+    assert reindex.status(parts, "c").verified_at is not None, "there is a way back: why it serves is asked"
+    reindex.retire(parts, "c")
+    assert reindex.status(parts, "c").checks == ()
+    reindex.start(parts, "c", Wish(profile="wide"))
+    verify(parts, "c")
+    assert reindex.status(parts, "c").checks
+    reindex.abort(parts, "c")
+    said = reindex.status(parts, "c")
+    assert (said.checks, said.verified_at) == ((), None)
+    switched(parts, Wish(profile="wide"))
+    reindex.rollback(parts, "c")
+    assert reindex.status(parts, "c").checks == ()
+
+
 def test_a_switch_needs_a_verdict_and_a_verdict_needs_everything(parts: Parts) -> None:
     reindex.start(parts, "c", SWITCHED)
     with pytest.raises(Conflict, match="it was not verified"):
