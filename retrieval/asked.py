@@ -12,7 +12,7 @@ from core.errors import BadPoint, BadQuery, IndexDrifted, NoSpaceFor, NoSuchColl
 from core.points import check_vectors
 from core.ports import Catalogue, EncoderOf, VectorStore
 from core.records import Index, State
-from core.spaces import EmbeddingSpace, Metric, Sparse, Vector
+from core.spaces import Dense, EmbeddingSpace, Metric, Sparse, Vector
 from core.types import AssetId, Modality
 from retrieval.request import InSpace, Like, Mixture, Part, SearchRequest, Single
 from retrieval.stages import AskedVector
@@ -62,9 +62,16 @@ def _given(index: Index, what: InSpace) -> AskedVector:
         known = ", ".join(s.name for s in index.spaces)
         raise BadQuery(f"there is no space {what.space!r} in {index.collection!r}; there is: {known}")
     vector = what.vector
-    if not space.sparse and not isinstance(vector, Sparse):
+    if space.sparse is not isinstance(vector, Sparse):
+        kind = "sparse: give `indices` and `values`" if space.sparse else "dense: give `values` alone"
+        raise BadQuery(f"space {space.name!r} is {kind}")
+    if not isinstance(vector, Sparse):
         vector = np.asarray(vector, np.float32)
-        if vector.shape == (space.dim,) and np.isfinite(vector).all() and space.metric is Metric.COSINE:
+        if vector.shape != (space.dim,):
+            raise BadQuery(f"a vector of {space.name!r} has {space.dim} values, this one {_shape(vector)}")
+        if not np.isfinite(vector).all():
+            raise BadQuery(f"a value of the vector of {space.name!r} is not finite")
+        if space.metric is Metric.COSINE:
             length = float(np.linalg.norm(vector))
             if not length:
                 raise BadQuery(f"{space.name}: a vector of zeros points nowhere")
@@ -75,6 +82,10 @@ def _given(index: Index, what: InSpace) -> AskedVector:
         raise BadQuery(f"the vector is none of {space.name!r}: {exc}") from exc
     asked = what.modality or (Modality.TEXT if Modality.TEXT in space.modalities else min(space.modalities))
     return AskedVector(space, asked, vector)
+
+
+def _shape(vector: Dense) -> str:
+    return str(len(vector)) if vector.ndim == 1 else " x ".join(map(str, vector.shape)) or "none"
 
 
 def _stored(
