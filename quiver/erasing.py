@@ -30,6 +30,11 @@ class Erased:
     receipts: tuple[Erasure, ...]
 
     @property
+    def nothing(self) -> bool:
+        """Nothing was there: no asset, and nothing that named one. A dry run looks for assets alone."""
+        return not self.assets and not any(any(each.receipt["traces"].values()) for each in self.receipts)
+
+    @property
     def verified(self) -> bool:
         """Whether it was looked for in every way, and not found."""
         return all(each.receipt["verified"] for each in self.receipts)

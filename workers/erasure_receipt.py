@@ -16,6 +16,8 @@ from workers.erasure_points import Held
 from workers.erasure_traces import Swept
 
 VERSION = 1
+ERASED, TRACES = "erased", "no asset was there; what named it was erased"
+NOTHING = "nothing was there to erase"
 FILES = "deleted; what was written of them may lie in the files of the index until its store rewrites those"
 
 
@@ -23,6 +25,15 @@ def receipt_of(parts: Parts, erasing: Erasing, held: Sequence[Held], swept: Swep
     """JSON without floats. A name is in it as SHA-256(salt + name): who knows the name can tell that it was meant."""
     salt = secrets.token_hex(16)
     unchecked = [said for each in held for said in _unchecked(each, erasing.tenant)]
+    traces = {
+        "manifests": swept.manifests,
+        "jobs_ended": swept.jobs_ended,
+        "refusals": swept.traces.refusals,
+        "recorded_queries": swept.traces.queries,
+        "verdicts": swept.traces.verdicts,
+        "replies": swept.traces.replies,
+        "ledger_rows": swept.ledger,
+    }
     return {
         "version": VERSION,
         "erasure": str(erasing.id),
@@ -36,15 +47,8 @@ def receipt_of(parts: Parts, erasing: Erasing, held: Sequence[Held], swept: Swep
         "assets": [_asset(parts, target, salt) for target in erasing.targets],
         "names": [salted(salt, name) for name in erasing.names],
         "indexes": [_index(each, erasing.tenant) for each in held if each.listed or each.points],
-        "traces": {
-            "manifests": swept.manifests,
-            "jobs_ended": swept.jobs_ended,
-            "refusals": swept.traces.refusals,
-            "recorded_queries": swept.traces.queries,
-            "verdicts": swept.traces.verdicts,
-            "replies": swept.traces.replies,
-            "ledger_rows": swept.ledger,
-        },
+        "traces": traces,
+        "outcome": ERASED if erasing.targets else TRACES if any(traces.values()) else NOTHING,
         "verified": not unchecked,
         "unchecked": unchecked,
     }

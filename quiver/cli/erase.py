@@ -90,7 +90,8 @@ def _of_tenant(data: Path | None, tenant: str | None) -> Iterator[Quiver]:
 def _ask(planned: Erased) -> None:
     if not sys.stdin.isatty():
         raise BadQuery(f"{planned.assets} assets would be erased for good: say --yes, or look with --dry-run first")
-    typer.confirm(f"Erase {planned.assets} assets and {planned.points} points for good?", abort=True, err=True)
+    what = f"{planned.assets} assets and {planned.points} points" if planned.assets else "what names no asset any more"
+    typer.confirm(f"Erase {what} for good?", abort=True, err=True)
 
 
 @contextmanager
@@ -107,14 +108,25 @@ def _tell(done: Erased, json: bool) -> None:
     if json:
         print_json({**_plain(done), "receipts": [each.as_dict() for each in done.receipts]})
         return
-    would = "would be erased" if done.dry_run else "erased for good"
-    out.print(f"{done.assets} assets, {done.points} points: {would}", highlight=False)
+    out.print(_outcome(done), highlight=False)
     for name in done.unknown:
-        err.print(shown(f"there is no asset {name!r}: only what names it"), soft_wrap=True)
+        err.print(shown(f"there is no asset {name!r}"), soft_wrap=True)
     _list(done.receipts)
     for each in done.receipts:
         for said in each.receipt["unchecked"]:
             err.print(shown(f"receipt {each.number}: {said}"), soft_wrap=True)
+
+
+def _outcome(done: Erased) -> str:
+    if done.assets:
+        would = "would be erased" if done.dry_run else "erased for good"
+        return f"{done.assets} assets, {done.points} points: {would}"
+    if done.dry_run:
+        return "no asset is there: nothing would be erased but what may name one"
+    if not done.nothing:
+        return "no asset was there: what named one is erased for good"
+    said = ", and so the receipt says" if done.receipts else ""
+    return f"nothing was there to erase: no asset, and nothing that names one{said}"
 
 
 def _plain(done: Erased) -> dict[str, Any]:
@@ -123,6 +135,7 @@ def _plain(done: Erased) -> dict[str, Any]:
         "points": done.points,
         "unknown": list(done.unknown),
         "dry_run": done.dry_run,
+        "nothing": done.nothing,
         "verified": done.verified,
     }
 

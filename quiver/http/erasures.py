@@ -55,6 +55,7 @@ class ErasedOut(BaseModel):
     unknown: list[str]
     dry_run: bool
     points: int
+    nothing: bool
     verified: bool
     receipts: list[ErasureOut]
 
@@ -66,6 +67,7 @@ class ErasedOut(BaseModel):
             unknown=list(said.unknown),
             dry_run=said.dry_run,
             points=said.points,
+            nothing=said.nothing,
             verified=said.verified,
             receipts=[ErasureOut.of(each) for each in said.receipts],
         )

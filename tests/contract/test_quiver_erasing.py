@@ -69,6 +69,17 @@ def test_what_is_named_is_erased_and_there_is_a_receipt(filled: Door) -> None:
     assert filled.erasures(after=1) == []
 
 
+def test_where_nothing_was_there_the_answer_and_the_receipt_say_so(filled: Door) -> None:
+    assert filled.erase("c", "nobody", dry_run=True).nothing
+    done = filled.erase("c", "nobody", reason="asked by letter")
+    assert (done.assets, done.points, done.nothing, done.unknown, done.verified) == (0, 0, True, ("nobody",), True)
+    [made] = done.receipts
+    assert (made.receipt["outcome"], len(made.receipt["names"])) == ("nothing was there to erase", 1)
+    there = filled.erase("c", "a")
+    assert (there.nothing, there.receipts[0].receipt["outcome"]) == (False, "erased")
+    assert filled.verify_erasures().ok
+
+
 def test_a_filter_or_everything_is_erased(filled: Door) -> None:
     assert filled.erase("c", where="kind = x").assets == 2
     assert names(filled) == ["b"]

@@ -48,6 +48,20 @@ def test_it_is_looked_at_asked_for_and_done(run: Run, texts: Path, tmp_path: Pat
     assert run("erasures", "show", "9").status == 2
 
 
+def test_a_name_that_nothing_has_is_said_to_be_unknown_and_gets_its_receipt(run: Run, texts: Path) -> None:
+    assert "no asset is there" in run("erase", "--external-id", "z.txt", "-c", "c", "--dry-run").out
+    done = run("erase", "--external-id", "z.txt", "-c", "c", "--yes")
+    assert (done.status, "erased for good" in done.out) == (0, False)
+    assert "nothing was there to erase" in done.out
+    assert "there is no asset 'z.txt'" in done.err
+    said = run("erase", "--external-id", "z.txt", "-c", "c", "--yes", "--json").json
+    assert (said["nothing"], said["unknown"]) == (True, ["z.txt"])
+    assert run("erasures", "show", "1").json["receipt"]["outcome"] == "nothing was there to erase"
+    (texts / "bad.txt").write_bytes(b"")
+    run("ingest", texts, "-c", "c")
+    assert len(found(run)) == 3
+
+
 def test_all_of_a_tenant_goes_where_it_is_said(run: Run, texts: Path) -> None:
     for wrong in ([], ["-c", "c", "--all-collections"]):
         assert run("erase", "--tenant", "default", "--yes", *wrong).status == 2
