@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +68,7 @@ def verify(place: Path, *, on_progress: Tell | None = None) -> Verified:
     done = Verified(str(place), manifest.made_at, absent=len(manifest.absent))
     now = Progress("reading", 0, manifest.blobs + len(manifest.files))
     with _unpacked(place, manifest, None, done.problems) as (folder, wanted, files):
-        done.problems += [f"{name} is missing" for name in manifest.files if name not in files]
+        done.problems += [f"{_what(manifest, name)} is missing" for name in manifest.files if name not in files]
         for entry in entries(place, manifest):
             digest = entry.digest
             if digest is None or not wanted.has(digest):
@@ -77,28 +77,36 @@ def verify(place: Path, *, on_progress: Tell | None = None) -> Verified:
             wanted.strike(digest)
             if kept.sha256 != digest:
                 done.problems.append(f"the bytes {digest} are damaged")
-            done.blobs += 1
-            done.blob_bytes += kept.bytes
+            else:
+                done.blobs += 1
+                done.blob_bytes += kept.bytes
             now.done += 1
             tell(now)
         done.problems += [f"the bytes {digest} are missing" for digest in wanted.left(100)]
-        if not done.problems:
+        if files.get(CATALOGUE) == manifest.files[CATALOGUE]:
             with closing(open_copy(folder / CATALOGUE)) as copy:
-                _count(copy, manifest, done)
+                _count(copy, manifest, {name for name, kept in files.items() if kept == manifest.files[name]}, done)
     return done
 
 
-def _count(copy: Copy, manifest: Manifest, done: Verified) -> None:
-    """The points of each index against the receipts that the catalogue has."""
+def _count(copy: Copy, manifest: Manifest, whole: Container[str], done: Verified) -> None:
+    """The points of each index whose file is whole against the receipts that the catalogue has."""
     held = {one.index: one for one in manifest.indexes}
     for collection in copy.collections():
         for index in copy.indexes(collection.name):
             receipts = [one.points for page in signed(copy, index) for one in page]
             done.collections[collection.name] = len(receipts)
-            if (its := held.get(index.id)) is not None:
+            if (its := held.get(index.id)) is not None and its.file in whole:
                 done.points += its.points
                 if its.points > sum(receipts):
                     done.problems.append(f"{its.file} has {its.points} points, and the receipts {sum(receipts)}")
+
+
+def _what(manifest: Manifest, name: str) -> str:
+    """A file of the snapshot, and what is in it."""
+    says = {CATALOGUE: "the catalogue", LIST: "which bytes there are", SOURCES: "what sources gave"}
+    says |= {one.file: f"vectors of {one.collection}" for one in manifest.indexes}
+    return f"{name} ({says[name]})" if name in says else name
 
 
 class Wanted:
@@ -153,8 +161,8 @@ def _unpacked(
                 raise BlobsDown(f"{folder} cannot be written ({exc.strerror or exc}): see to the disk") from exc
             files[name] = kept
             if kept != manifest.files[name]:
-                problems.append(f"{name} is damaged")
-        if LIST in files and not problems:
+                problems.append(f"{_what(manifest, name)} is damaged")
+        if files.get(LIST) == manifest.files[LIST]:
             wanted.read(folder / LIST)
         yield folder, wanted, files
 
@@ -174,7 +182,7 @@ def restore(parts: Parts, place: Path, *, force: bool = False, on_progress: Tell
     filled = _is_filled(parts, manifest, force=force)
     with _unpacked(place, manifest, data, problems) as (folder, wanted, files):
         if problems or set(files) != set(manifest.files):
-            missing = [f"{name} is missing" for name in manifest.files if name not in files]
+            missing = [f"{_what(manifest, name)} is missing" for name in manifest.files if name not in files]
             raise CorruptMedia(f"{place}: {'; '.join(problems + missing)}: use another backup")
         if not filled:
             (data / MARK).write_text(json.dumps({"snapshot": manifest.snapshot, "forced": force}))

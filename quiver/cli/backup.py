@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from quiver.cli.app import Data, Json, app, opened
 from quiver.cli.gauge import gauge
 from quiver.cli.render import err, out, print_json, shown
 from workers.restore import Verified
+
+MOST = 20  # problems that are shown
 
 
 @app.command()
@@ -49,14 +52,15 @@ def backup(
 
 def _show(found: Verified, *, json: bool) -> None:
     if json:
-        print_json(found)
+        print_json({**asdict(found), "ok": found.ok})
     else:
-        said = f"{found.place} of {found.made_at}: {found.points:,} points, {found.blobs:,} files"
-        out.print(said, highlight=False, markup=False, soft_wrap=True)
-        for problem in found.problems[:20]:
+        read = f"{found.points:,} points, {found.blobs:,} files"
+        said = f"{read}: it is whole" if found.ok else f"DAMAGED: a restore would refuse it. What can be read: {read}"
+        out.print(f"{found.place} of {found.made_at}: {said}", highlight=False, markup=False, soft_wrap=True)
+        for problem in found.problems[:MOST]:
             err.print(shown(problem), style="red", soft_wrap=True)
-        if found.ok:
-            out.print("it is whole", highlight=False)
+        if len(found.problems) > MOST:
+            err.print(f"and {len(found.problems) - MOST:,} more: --json lists a hundred", style="red")
     if not found.ok:
         raise typer.Exit(1)
 

@@ -247,6 +247,10 @@ def test_a_damaged_backup_is_found_and_not_restored(world: World, tmp_path: Path
     found = here.verify(place)
     assert not found.ok
     assert any(word in found.problems[0] for word in ("damaged", "missing"))
+    named = {"catalogue.db": "the catalogue", "blobs.tsv": "which bytes there are"}.get(what, "vectors of c")
+    assert digest in found.problems[0] if "blob" in what.split() else f"({named})" in found.problems[0]
+    assert bool(found.points) == (what not in ("catalogue.db", "points-0.db", "missing points"))
+    assert bool(found.blobs) == (what != "blobs.tsv"), "what is not damaged is counted all the same"
     with elsewhere(tmp_path / "to") as there:
         with pytest.raises(CorruptMedia, match="use another backup"):
             there.restore(place)
