@@ -161,8 +161,9 @@ def switch(parts: Parts, name: str, *, reason: str | None = None) -> Standing:
     query.
 
     What workers have in their hands is waited for. Raises Conflict, with a list, when it was not verified or something
-    that is found now would be lost; not so with a `reason`, which is kept.
+    that is found now would be lost; not so with a `reason`, which is kept; BadQuery for one that says nothing.
     """
+    _check_reason(reason)
     made = coming(parts, name)
     verdict = made.plan.get("verified") or {}
     if not verdict.get("passed") and not reason:
@@ -184,6 +185,7 @@ def switch(parts: Parts, name: str, *, reason: str | None = None) -> Standing:
 def rollback(parts: Parts, name: str, *, reason: str | None = None) -> Standing:
     """Have the index serve again that did before the last switch. Raises Conflict when none soaks, or it lacks what is
     found now; not so with a `reason`."""
+    _check_reason(reason)
     soaking = parts.catalogue.tended(name, [IndexState.SOAKING])
     if not soaking:
         parts.catalogue.collection(name)
@@ -199,6 +201,13 @@ def rollback(parts: Parts, name: str, *, reason: str | None = None) -> Standing:
         forced=bool(reason),
     )
     return status(parts, name)
+
+
+def _check_reason(reason: str | None) -> None:
+    if reason is not None and not reason.strip():
+        raise BadQuery(
+            "the reason is empty: say why it is to be done although something would be lost, or leave it out"
+        )
 
 
 def _exchange(parts: Parts, coming: str, **how: Any) -> None:

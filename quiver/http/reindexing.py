@@ -146,14 +146,14 @@ def verify(collection: Label, caller: Admin, how: Annotated[VerifyIn | None, Bod
 def switch(collection: Label, caller: Admin, why: Why = None) -> StandingOut:
     """Have the verified index serve, from one query to the next. A conflict, with a list, when something that is found
     now would be lost; not so with a reason."""
-    return StandingOut.of(caller.quiver.reindex_switch(collection, reason=_said(why) or None))
+    return StandingOut.of(caller.quiver.reindex_switch(collection, reason=why.reason if why else None))
 
 
 @router.post("/rollback")
 def rollback(collection: Label, caller: Admin, why: Why = None) -> StandingOut:
     """Have the index serve again that did before the switch. A conflict when it lacks something; not so with a
     reason."""
-    return StandingOut.of(caller.quiver.reindex_rollback(collection, reason=_said(why) or None))
+    return StandingOut.of(caller.quiver.reindex_rollback(collection, reason=why.reason if why else None))
 
 
 @router.post("/retire")

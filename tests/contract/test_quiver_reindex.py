@@ -145,6 +145,10 @@ def test_the_same_faults_come_from_both(door: Door, name: str) -> None:
     for more in ({"judged": [{"id": "q", "text": "a"}]}, {"judged": [{"id": "q q"}], "qrels": {"q": {"red": 1}}}):
         with pytest.raises(BadQuery):
             door.reindex_verify(name, **more)
+    for forced in (door.reindex_switch, door.reindex_rollback):
+        for reason in ("", " "):
+            with pytest.raises(BadQuery, match="reason is empty"):
+                forced(name, reason=reason)
     with pytest.raises(BadField, match="year: not declared"):
         door.reindex_plan(name, drop_fields=["year"])
     with pytest.raises(TypeError):
