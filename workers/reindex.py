@@ -7,7 +7,7 @@ work has priority, and goes to both indexes. Until the switch nothing of it is s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from math import inf
 from time import monotonic, sleep
 from typing import Any
@@ -24,6 +24,7 @@ WRITTEN = (IndexState.BUILDING, IndexState.VERIFYING)
 GONE = (IndexState.SOAKING, IndexState.ROLLED_BACK, IndexState.FAILED)
 MISSING = 10  # names that a status lists
 PATIENCE = 5.0  # seconds for which workers may end what they write, before a switch is refused
+MINUTE = 60.0  # seconds
 LOOK = 0.05  # seconds between two tries
 
 
@@ -38,7 +39,7 @@ class Standing:
     coverage: Coverage | None  # of the coming one; else of the one that soaks
     lacks: int  # assets that would be lost by the step that comes next: a switch, or else a rollback
     examples: tuple[tuple[str, str], ...]  # some of them, and why
-    rate: float = 0.0  # assets a second, over the last minute
+    rate: float = 0.0  # assets a second, over the last minute, or since it began
     seconds_left: float | None = None
     checks: tuple[dict[str, Any], ...] = ()  # of the last verification, of the coming one or of the last switch
     verified_at: datetime | None = None
@@ -121,7 +122,8 @@ def status(parts: Parts, name: str) -> Standing:
     if next_one is not None:
         coverage = parts.catalogue.coverage(next_one.index)
         lacks, examples = parts.catalogue.uncovered(serving.index.id, next_one.index.id, limit=MISSING)
-    rate = coverage.lately / 60 if coverage else 0.0
+    began = (datetime.now(UTC) - made.changed_at).total_seconds() if made else MINUTE
+    rate = coverage.lately / min(MINUTE, max(1.0, began)) if coverage else 0.0
     building = made is not None and coverage is not None
     left = max(0, coverage.present - coverage.held - coverage.failed) if coverage else 0
     judged = made or (serving if soaking else None)  # what was found of an index before its switch is of that time

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from time import monotonic, sleep
 from uuid import UUID
 
 from core.errors import BadQuery, Fault, NoSpaceFor, NoSuchAsset
@@ -25,7 +26,7 @@ from workers.evaluating import Judging, Query, embedded, report
 from workers.probing import served_by
 from workers.reconcile import reconcile
 from workers.rehearsal import sampled
-from workers.reindex import WRITTEN, coming
+from workers.reindex import LOOK, PATIENCE, WRITTEN, coming
 from workers.tally import Tally
 
 COSINE = 0.999  # what an asset that is embedded again must have in common with what is stored
@@ -94,7 +95,11 @@ def verify(
     if index.state not in WRITTEN:
         return Verdict(index=index.id, passed=False, checks=(Check(name="built", passed=False, message="not begun"),))
     collection, old = parts.catalogue.collection(name), parts.catalogue.serving(name)
-    whole = (_covered(parts, old, index), _drift(parts, name, index), _counts(parts, old, index))
+    whole = (
+        _settled(parts, lambda: _covered(parts, old, index)),
+        _drift(parts, name, index),
+        _settled(parts, lambda: _counts(parts, old, index)),
+    )
     if all(check.passed for check in whole):
         take_after(parts, old, index)
     assets = sampled(parts, index, sample, seed=seed)
@@ -110,6 +115,17 @@ def verify(
     kept = {"at": datetime.now(UTC).isoformat(), "passed": verdict.passed, "checks": [asdict(one) for one in checks]}
     parts.catalogue.revise(index.id, {"verified": kept})
     return verdict
+
+
+def _settled(parts: Parts, look: Callable[[], Check]) -> Check:
+    """What is written just now is here a moment before it is there: then it is looked at again."""
+    until = monotonic() + PATIENCE
+    while True:
+        held = parts.catalogue.holders()  # before the look: they may end meanwhile
+        check = look()
+        if check.passed or not held or monotonic() >= until:
+            return check
+        sleep(LOOK)
 
 
 def _covered(parts: Parts, old: Index, index: Index) -> Check:
@@ -158,15 +174,17 @@ def _stored(parts: Parts, index: Index, assets: Sequence[Asset]) -> dict[AssetId
 def _anew(
     parts: Parts, collection: Collection, index: Index, assets: Sequence[Asset], stored: dict[AssetId, list[Stored]]
 ) -> Check:
-    """Embed them again, from their bytes: the worst cosine with what is stored."""
-    failed: list[str] = []
+    """Embed them again, from their bytes: the worst cosine with what is stored. What is removed or replaced meanwhile
+    has other bytes by then, or none, and counts for nothing."""
+    faults: dict[AssetId, str] = {}
+    nearest: dict[AssetId, list[tuple[float, str]]] = {}
 
     def fail(claim: Claim, fault: Fault) -> None:
-        failed.append(f"{claim.asset.external_id}: {fault}")
+        faults[claim.asset.id] = f"{claim.asset.external_id}: {fault}"
 
     work = Work(parts=parts, collection=collection, index=index, tally=Tally(), failed=fail)
-    worst, where, compared = 1.0, "", 0
     for asset in assets:
+        near = nearest[asset.id] = []
         held = {point.id: point for point in stored.get(asset.id, ())}
         claims = fitting(work, [Claim(asset=asset, token="", attempt=1)])
         long: list[Claim] = []
@@ -175,16 +193,27 @@ def _anew(
             for space, column in points.columns.items():
                 for row, vector in zip(column.rows, column.vectors, strict=True):
                     there = held[points.ids[row]].vectors.get(space.vector_name) if points.ids[row] in held else None
-                    near = 0.0 if there is None else cosine(vector, there)
-                    compared += 1
-                    if near < worst:
-                        worst, where = near, f"{asset.external_id} in {space.name}"
-        compared += len(long)  # its pieces would each be decoded: a film is looked at by the count of its points
-    if failed:
+                    alike = 0.0 if there is None else cosine(vector, there)
+                    near.append((alike, f"{asset.external_id} in {space.name}"))
+        near += [(1.0, "")] * len(long)  # its pieces would each be decoded: a film is looked at by its points' count
+    kept = _unchanged(parts, index, assets)
+    every = [one for asset in kept for one in nearest[asset]]
+    worst, where = min(every, default=(1.0, ""))
+    if failed := [faults[asset] for asset in kept if asset in faults]:
         return Check(name="sample", passed=False, message="; ".join(failed[:5]), figure=worst)
-    message = f"{compared} vectors of {len(assets)} assets were embedded again; worst cosine {worst:.5f}"
+    message = f"{len(every)} vectors of {len(kept)} assets were embedded again; worst cosine {worst:.5f}"
     passed = worst >= COSINE
     return Check(name="sample", passed=passed, message=message + ("" if passed else f" ({where})"), figure=worst)
+
+
+def _unchanged(parts: Parts, index: Index, assets: Sequence[Asset]) -> list[AssetId]:
+    """Those that are yet what they were when they were read."""
+    now = {one.asset.id: one for one in parts.catalogue.standings(index, [asset.id for asset in assets])}
+    return [
+        asset.id
+        for asset in assets
+        if (one := now.get(asset.id)) and not one.removed and one.asset.generation == asset.generation
+    ]
 
 
 def cosine(one: Vector, other: Vector) -> float:

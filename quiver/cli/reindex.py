@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.records import Storage
+from core.records import IndexState, Storage
 from quiver.cli.app import Data, Json, app, opened
 from quiver.cli.gauge import Tell, gauge
 from quiver.cli.render import out, print_json, shown, table
@@ -239,15 +239,20 @@ def _show(said: Standing, *, json: bool) -> None:
         left = "" if said.seconds_left is None else f", {_time(said.seconds_left)} left"
         most = said.coming.plan.get("rate") if said.coming else None
         most = f" of {most:g}/s at most" if most else ""
-        rate = f"{said.rate:.1f}/s{most}{left}" if said.coming and said.coming.index.state == "building" else ""
+        rate = (
+            f"{said.rate:.1f}/s{most}{left}" if said.coming and said.coming.index.state is IndexState.BUILDING else ""
+        )
         why = said.coming.plan.get("why_paused") if said.coming else ""
-        stands = f"paused{': ' + why if why else ''}" if said.paused else rate
-        of = f"{held.held:,} of {held.present:,} assets, {held.failed:,} failed"
-        out.print(shown(f"{of}{'; ' + stands if stands else ''}"))
+        paused = f"paused{': ' + why if why else ''}; `quiver reindex resume` goes on"
+        stands = paused if said.paused else rate
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(held.failures.items()))
+        of = f"{held.held:,} of {held.present:,} assets, {held.failed:,} failed{f' ({kinds})' if kinds else ''}"
+        out.print(shown(f"{of}{'; ' + stands if stands else ''}"), soft_wrap=True)
     if said.verified_at is not None:
         out.print(f"verified {said.verified_at:%Y-%m-%d %H:%M:%S}")
     _checks([(check["name"], check["passed"], check["message"]) for check in said.checks])
-    for name, why in said.examples:
+    building = said.coming is not None and said.coming.index.state is IndexState.BUILDING
+    for name, why in () if building else said.examples:  # a build lacks what it has not come to
         out.print(shown(f"would be lost: {name} ({why})"), style="red")
 
 

@@ -91,7 +91,9 @@ def test_the_commands_say_all_of_it(quiver: Quiver, monkeypatch: pytest.MonkeyPa
     assert "7/s at most" in run("start", "c", "--profile", "wide", "--background")
     assert "9/s at most" in run("start", "c", "--profile", "wide", "--background", "--rate", "9")
     assert "at most" not in run("start", "c", "--profile", "wide", "--background", "--rate", "0")
-    assert "paused: lunch" in run("pause", "c", "--reason", "lunch")
+    said = run("pause", "c", "--reason", "lunch")
+    assert "paused: lunch; `quiver reindex resume` goes on" in " ".join(said.split())
+    assert "would be lost" not in said, "a build lacks what it has not come to"
     run("resume", "c")
     assert "aborted: enough" in run("abort", "c", "--reason", "enough")
 
