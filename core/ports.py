@@ -258,11 +258,12 @@ class Catalogue(Desk, Erasures, Indexes, Leases, Protocol):
         ...
 
     def spend(self, collection: str, seconds: Mapping[str, float], count: int) -> None:
-        """So many assets went through these stages of indexing, and took so long."""
+        """So many assets went through these stages of indexing, and took so long; 0: of assets that are counted
+        elsewhere."""
         ...
 
     def spent(self, collection: str) -> dict[str, float]:
-        """Seconds an asset took in each stage, on average over all that was ever told, one lane's."""
+        """Seconds an asset took in each stage, on average over all that were ever counted, one lane's."""
         ...
 
     def strike(self, index: Index, wrong: Mapping[AssetId, int]) -> int:

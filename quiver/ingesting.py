@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from threading import Event
 from time import perf_counter
 from typing import Any
 
-from core.errors import BadQuery, Fault, NoSuchCollection
+from core.errors import BadQuery, CatalogueDown, Fault, NoSuchCollection
 from core.records import Outcome
 from core.runtime.wiring import open_payloads
+from core.timing import add
 from core.types import Asset, AssetId
 from ingest.sources.ledger import Ledger
 from ingest.sources.paths import How, PathLike, sources
@@ -82,6 +83,11 @@ class Ingesting(Taking):
         named = sources(places, replace(how, fields=made.fields))
         taken, tally, ran, totals = Intake(), Tally(), Ran(), Totals(named)
 
+        def spent() -> dict[str, float]:
+            seconds = dict(tally.seconds)
+            add(taken.seconds, seconds)
+            return seconds
+
         def tell(_: object) -> None:
             if on_progress is not None:
                 fresh = taken.outcomes[Outcome.ADDED] + taken.outcomes[Outcome.CHANGED]
@@ -94,7 +100,7 @@ class Ingesting(Taking):
                         indexed=tally.indexed,
                         failed=tally.failed + len(taken.refused),
                         done=taken.seen - left,
-                        stages=dict(tally.seconds),
+                        stages=spent(),
                     )
                 )
 
@@ -133,6 +139,9 @@ class Ingesting(Taking):
             else:
                 self._take(made, work, on_indexed=indexed, everything=True)
         added, changed = taken.outcomes[Outcome.ADDED], taken.outcomes[Outcome.CHANGED]
+        if taken.seconds:
+            with suppress(CatalogueDown):  # a figure less
+                self._parts.catalogue.spend(made.name, taken.seconds, 0)
         if not (dry_run or self._hands_on):
             tend_one(self._parts, made.name)
         failures = self._parts.catalogue.failures(self._tenant, made.name, limit=100_000)
@@ -148,7 +157,7 @@ class Ingesting(Taking):
             dry_run=dry_run,
             unsettled=ran.young,
             seconds=perf_counter() - began,
-            stages=dict(tally.seconds),
+            stages=spent(),
         )
 
     def watch(

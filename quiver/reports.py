@@ -28,7 +28,7 @@ class Progress:
     indexed: int
     failed: int  # refused ones included
     done: int  # items nothing is left to be done for here
-    stages: Mapping[str, float] = field(default_factory=dict)  # seconds of all lanes so far, by stage of indexing
+    stages: Mapping[str, float] = field(default_factory=dict)  # seconds so far, by stage, of all lanes and who fetches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class IngestReport:
     dry_run: bool = False  # nothing was done: `pruned` would be
     unsettled: int = 0  # files left out, for they may still be being written
     seconds: float
-    stages: Mapping[str, float] = field(default_factory=dict)  # seconds of all lanes together
+    stages: Mapping[str, float] = field(default_factory=dict)  # seconds, of all lanes and who fetches
 
     @property
     def ok(self) -> bool:

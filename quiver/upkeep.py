@@ -56,8 +56,9 @@ class Upkeep(Base):
         return [one.asset_id for one in found if not named or one.asset_id in named]
 
     def stats(self, collection: str) -> dict[str, float]:
-        """Seconds an asset took in each stage of indexing (fetch, decode, encode, upsert, commit), on average since
-        the collection was made: what bounds the rate is the largest. Of one lane; as many run as are set."""
+        """Seconds an asset took in each stage of indexing (fetch, decode, resize, load, encode, upsert, commit and
+        others: docs/operations.md), on average since the collection was made: what bounds the rate is the largest. Of
+        one lane; as many run as are set."""
         return self._parts.catalogue.spent(self._collection(collection).name)
 
     def reconcile(

@@ -8,10 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 
 from core.errors import BadMetadata, Overloaded, Refused, TooLarge
 from core.records import Collection, Draft, Outcome
+from core.runtime import metrics
 from core.runtime.wiring import Parts
+from core.timing import add, measured
 from core.types import AssetId, Digest, Modality, Tenant
 from ingest.register import draft
 from ingest.sources.manifest import Item
@@ -45,6 +48,7 @@ class Intake:
     faults: list[Refused] = field(default_factory=list)  # of those refused, in the same order
     ids: set[AssetId] = field(default_factory=set)  # of all that was registered, changed or not
     last: list[tuple[str, AssetId, Outcome]] = field(default_factory=list)  # the batch just registered: external id
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage, of all threads together
 
     @property
     def seen(self) -> int:
@@ -85,10 +89,19 @@ class Drafts:
             limits=limits_of(parts),
             fetcher=fetcher_of(parts) if fetches else None,
         )
+        self._seconds: dict[str, float] = {}
+        self._lock = Lock()  # of the above, to which threads that fetch add
 
     def of(self, item: Item) -> Draft:
         """Its draft, the bytes durable. Raises Refused."""
-        made = self._draft(item)
+        spent: dict[str, float] = {}
+        try:
+            with measured("fetch", spent):
+                made = self._draft(item)
+        finally:
+            metrics.spent(spent)
+            with self._lock:
+                add(spent, self._seconds)
         if len(made.external_id) > LONGEST_ID:
             raise TooLarge(f"{made.external_id[:60]}...: an external id has at most {LONGEST_ID} characters")
         if "\0" in made.external_id:
@@ -96,6 +109,12 @@ class Drafts:
         if made.modality not in self._taken:
             raise self._no_space(made.external_id, made.modality)
         return made
+
+    def spent(self) -> dict[str, float]:
+        """Seconds by stage since this was last asked, of all threads together."""
+        with self._lock:
+            spent, self._seconds = self._seconds, {}
+        return spent
 
     def restore(self, registered: Sequence[tuple[Item, Draft]]) -> list[tuple[Draft, Refused]]:
         """Store the bytes again of those whose last asset was purged between our write and our row. Those of which
@@ -185,6 +204,7 @@ class Registering:
         self._tell()
 
     def _tell(self) -> None:
+        add(self._drafts.spent(), self.intake.seconds)
         if self._on_progress is not None:
             self._on_progress(self.intake)
 

@@ -152,6 +152,8 @@ class _Batch:
         )
         if done is None:
             return False
+        with suppress(CatalogueDown):  # a figure less
+            self._parts.catalogue.spend(self._claim.job.collection, self._drafts.spent(), 0)
         self._drafts.restore(self._made)  # what is lost all the same fails when it is indexed
         self._clear()
         if ids := [asset_id for asset_id, outcome in done if outcome is not Outcome.UNCHANGED]:

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import perf_counter
 
 from core.runtime import traces
+from core.timing import add, measured
 
 
 @dataclass(slots=True)
@@ -24,16 +24,11 @@ class Tally:
         self.indexed += other.indexed
         self.failed += other.failed
         self.stale += other.stale
-        for stage, spent in other.seconds.items():
-            self.seconds[stage] += spent
+        add(other.seconds, self.seconds)
         return self
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Adds the time spent inside to the stage."""
-        began = perf_counter()
-        try:
-            with traces.span(f"index.{stage}"):
-                yield
-        finally:
-            self.seconds[stage] += perf_counter() - began
+        """Adds the time spent inside to the stage, or to those that are parts of it (`core.timing.part`)."""
+        with measured(stage, self.seconds), traces.span(f"index.{stage}"):
+            yield

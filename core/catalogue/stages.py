@@ -27,5 +27,6 @@ def spend(conn: Connection, collection: str, seconds: Mapping[str, float], count
 
 def spent(conn: Connection, collection: str) -> dict[str, float]:
     """Port: `Catalogue.spent`."""
-    mine = select(stages).where(stages.c.collection == collection, stages.c.assets > 0).order_by(stages.c.stage)
-    return {row.stage: row.seconds / row.assets for row in conn.execute(mine)}
+    rows = conn.execute(select(stages).where(stages.c.collection == collection).order_by(stages.c.stage)).all()
+    assets = max((row.assets for row in rows), default=0)  # every asset goes through some stage that all go through
+    return {row.stage: row.seconds / assets for row in rows if assets}

@@ -24,6 +24,7 @@ from core.encoders.heap import give_back
 from core.encoders.resizing import resized
 from core.encoders.threads import one_a_lane
 from core.errors import BadModel, MissingExtra
+from core.timing import part
 from core.types import Image
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ Forward = Callable[[Float], tuple[Float, Float]]
 
 def prepare(image: Image) -> Float:
     """f32 (3, 260, 260), scaled as the TF-Lite model was trained."""
-    picture = resized(image.pixels, (PIXELS, PIXELS), Resampling.BICUBIC)
-    return ((picture.astype(np.float32) - 127.0) / 128.0).transpose(2, 0, 1)
+    with part("resize"):
+        picture = resized(image.pixels, (PIXELS, PIXELS), Resampling.BICUBIC)
+        return ((picture.astype(np.float32) - 127.0) / 128.0).transpose(2, 0, 1)
 
 
 def weights_version(package: str) -> str:
@@ -213,11 +215,12 @@ class Trunk:
         return self._last.seen
 
     def _loaded(self) -> Forward:
-        with self._lock:
-            if self._forward is None:
-                self._forward = self.load()
-                give_back()
-            return self._forward
+        if self._forward is None:
+            with part("load"), self._lock:
+                if self._forward is None:
+                    self._forward = self.load()
+                    give_back()
+        return self._forward
 
 
 def _is(one: ref[Image], other: Image) -> bool:

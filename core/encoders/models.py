@@ -26,6 +26,7 @@ from core.encoders.towers import Float, Towers
 from core.errors import BadModel, NoSpaceFor, UnknownProfile
 from core.ports import Embeds
 from core.spaces import EmbeddingSpace
+from core.timing import part
 from core.types import Audio, Content, Image, Modality, Text, Wants
 
 BATCH = 32  # pictures or sounds in one forward on a CPU; a GPU finds out how many
@@ -118,7 +119,8 @@ class ModelEncoder:
 
     def _images(self, images: dict[int, Image], out: Float) -> None:
         for some, tower in self._batched(list(images), lambda towers: towers.images):
-            seen = np.stack([_there(self.checkpoint.design.picture).prepare(images[i], resized) for i in some])
+            with part("resize"):
+                seen = np.stack([_there(self.checkpoint.design.picture).prepare(images[i], resized) for i in some])
             out[some] = tower(seen)
 
     def _sounds(self, sounds: dict[int, Audio], out: Float) -> None:
@@ -139,19 +141,21 @@ class ModelEncoder:
             places = places[most:]
 
     def _tokenizer(self) -> Tokenizer | None:
-        with self._lock:
-            if self._words is None:
-                self._words = tokenizer(self.checkpoint)
-            return self._words
+        if self._words is None:
+            with part("load"), self._lock:
+                if self._words is None:
+                    self._words = tokenizer(self.checkpoint)
+        return self._words
 
     def _loaded(self) -> Towers:
-        with self._lock:
-            if self._towers is None:
-                sound = self.checkpoint.design.sound
-                self._filters = sound.filters() if sound is not None else None
-                self._towers = load(self.checkpoint, self._tokenizer())
-                give_back()
-            return self._towers
+        if self._towers is None:
+            with part("load"), self._lock:
+                if self._towers is None:
+                    sound = self.checkpoint.design.sound
+                    self._filters = sound.filters() if sound is not None else None
+                    self._towers = load(self.checkpoint, self._tokenizer())
+                    give_back()
+        return self._towers
 
 
 def _there(part: T | None) -> T:

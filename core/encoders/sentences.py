@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import BadModel, MissingExtra
+from core.timing import part
 
 DIM = 512
 LONGEST = 8192  # characters; what follows is not read. One that long takes 0.2 s
@@ -38,7 +39,8 @@ class Sentences:
         for at in range(0, len(said), BATCH):
             with self._lock:
                 if self._encode is None:
-                    self._encode = _load()
+                    with part("load"):
+                        self._encode = _load()
                 out[at : at + BATCH] = self._encode(said[at : at + BATCH])
         return out
 

@@ -62,8 +62,13 @@ def batch(outcomes: Mapping[str, int], seconds: Mapping[str, float]) -> None:
     BATCH.observe(sum(outcomes.values()))
     for outcome, count in outcomes.items():
         ASSETS.labels(outcome).inc(count)
-    for stage, spent in seconds.items():
-        STAGE.labels(stage).inc(spent)
+    spent(seconds)
+
+
+def spent(seconds: Mapping[str, float]) -> None:
+    """So long was spent in these stages of indexing."""
+    for stage, more in seconds.items():
+        STAGE.labels(stage).inc(more)
 
 
 def failed(kind: str, count: int = 1) -> None:

@@ -41,6 +41,7 @@ from PIL import (  # noqa: F401  imported for their registration
 )
 
 from core.errors import CorruptMedia, Refused, TooLarge, UnsupportedMedia
+from core.timing import part
 from core.types import Image, Wants
 from ingest.decode.jpeg import jpeg_pixels
 from ingest.limits import MOST_PIXELS, Limits
@@ -151,7 +152,8 @@ def reduced(image: Image, wants: Wants) -> Image:
     across, down = (max(even, length // long if long else 1) for length in (width, height))
     if across == down == 1:
         return image
-    return Image(np.array(PIL.Image.fromarray(image.pixels).reduce((across, down))))
+    with part("resize"):
+        return Image(np.array(PIL.Image.fromarray(image.pixels).reduce((across, down))))
 
 
 def check_size(picture: PIL.Image.Image, limits: Limits) -> None:

@@ -168,8 +168,15 @@ def test_seconds_of_stages_add_up_over_whoever_tells_them(catalogue: SqlCatalogu
     assert catalogue.spent("c") == {}
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: catalogue.spend("c", {"encode": 2.0, "decode": 0.5}, 2), range(20)))
-    catalogue.spend("c", {"upsert": 3.0}, 3)
-    assert catalogue.spent("c") == {"decode": 0.25, "encode": 1.0, "upsert": 1.0}
+    catalogue.spend("c", {"load": 10.0}, 2)
+    assert catalogue.spent("c") == {"decode": 0.25, "encode": 1.0, "load": 0.25}, "of all assets, whatever some need"
+
+
+def test_seconds_before_an_asset_is_indexed_are_told_once_one_is(catalogue: SqlCatalogue) -> None:
+    catalogue.spend("c", {"fetch": 8.0}, 0)
+    assert catalogue.spent("c") == {}
+    catalogue.spend("c", {"fetch": 2.0, "commit": 1.0}, 5)
+    assert catalogue.spent("c") == {"commit": 0.2, "fetch": 2.0}
 
 
 def test_twins_are_signed_assets_of_one_tenant_with_the_same_bytes(catalogue: SqlCatalogue) -> None:
