@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -13,8 +14,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from core.encoders import fast, models
+from core.encoders.loading import load
 from core.encoders.machine import Machine
+from core.encoders.resizing import resized
 from ingest import register
+from ingest.register import draft_stream
 from quiver import Quiver
 from quiver.cli.bar import bound_by
 from tests.checkpoints import build
@@ -42,6 +46,14 @@ def photos(tmp_path: Path) -> Path:
     return there
 
 
+def slowed(call: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+    def slow(*given: Any, **more: Any) -> Any:
+        time.sleep(seconds)
+        return call(*given, **more)
+
+    return slow
+
+
 def counted() -> dict[str, float]:
     return {stage: REGISTRY.get_sample_value("quiver_stage_seconds_total", {"stage": stage}) or 0.0 for stage in STAGES}
 
@@ -49,9 +61,8 @@ def counted() -> dict[str, float]:
 def test_progress_stats_and_metrics_have_every_stage_by_one_name(
     run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loading, resizing = models.load, models.resized
-    monkeypatch.setattr(models, "load", lambda *given: time.sleep(2 * SLOW) or loading(*given))
-    monkeypatch.setattr(models, "resized", lambda *given: time.sleep(SLOW) or resizing(*given))
+    monkeypatch.setattr(models, "load", slowed(load, 2 * SLOW))
+    monkeypatch.setattr(models, "resized", slowed(resized, SLOW))
     before = counted()
     folder = build(tmp_path / "clip", "clip")
     ran = run("ingest", photos, "-c", "c", "--profile", f"hf:{folder}", "--progress", "json", "--json")
@@ -70,13 +81,7 @@ def test_progress_stats_and_metrics_have_every_stage_by_one_name(
 
 
 def test_a_slow_source_is_seen_as_what_bounds(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = register.draft_stream
-
-    def slow(*given: object, **more: object) -> object:
-        time.sleep(SLOW)
-        return drawn(*given, **more)
-
-    monkeypatch.setattr(register, "draft_stream", slow)
+    monkeypatch.setattr(register, "draft_stream", slowed(draft_stream, SLOW))
     told: list[Mapping[str, float]] = []
     with Quiver(toy_parts(tmp_path)) as quiver:
         report = quiver.ingest(photos, collection="c", on_progress=lambda now: told.append(now.stages))
