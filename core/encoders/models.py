@@ -90,9 +90,9 @@ class ModelEncoder:
 
     def pull(self) -> str:
         """Check the files of a hub model against its checksums; what it is. Raises BadModel."""
-        if self.hub_id:
-            verify(self.checkpoint.folder)
-        return f"{self.space.model} at {self.space.revision}"
+        left = verify(self.hub_id, self.checkpoint.folder) if self.hub_id else []
+        said = f"; not compared with a checksum: {', '.join(left)}" if left else ""
+        return f"{self.space.model} at {self.space.revision}{said}"
 
     def _encode(self, contents: Sequence[Content], *, asked: bool) -> Float:
         out = np.empty((len(contents), self.space.dim), np.float32)

@@ -16,6 +16,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from core.encoders import files
+from core.encoders.hub import verify
 from core.encoders.profiles import PROFILES
 from core.encoders.registry import Encoders
 from core.errors import BadModel, ModelMismatch
@@ -198,6 +199,66 @@ def test_a_model_that_was_damaged_since_is_found_by_pull_and_downloaded_again(ma
         Encoders().pull("hf:some/clip")
     assert Encoders().pull("hf:some/clip") == [f"some/clip at {COMMIT}"]
     assert Encoders().pull(f"hf:{made['clip']}")[0].startswith("clip at ")
+
+
+def copied(folder: Path) -> Path:
+    """The snapshot of a cache whose links a copy has followed, or that never had any, as on Windows."""
+    shutil.copytree(folder, folder.with_name("copied"))
+    shutil.rmtree(folder)
+    return folder.with_name("copied").rename(folder)
+
+
+def snapshot_of(hub: Hub, made_of: Path) -> Path:
+    hub.repositories["some/clip"] = Repository.of(made_of)
+    folder: Path = encoder("some/clip")._inner.checkpoint.folder
+    return folder
+
+
+@pytest.mark.parametrize("path", [files.WEIGHTS, "config.json"])
+def test_files_that_are_no_links_are_compared_with_what_the_hub_says(made, hub, path) -> None:
+    there = copied(snapshot_of(hub, made["clip"]))
+    assert verify("some/clip", there) == []
+    (there / path).write_bytes((there / path).read_bytes()[:-1] + b" ")
+    with pytest.raises(BadModel, match=rf"{path} of models--some--clip .*checksum.*deleted: download it again"):
+        verify("some/clip", there)
+    assert encoder("some/clip").encode_query(Text("a")).shape == (20,)
+    assert verify("some/clip", there) == []
+
+
+def test_files_that_nothing_says_a_checksum_of_are_named(made, hub, monkeypatch, caplog) -> None:
+    there = copied(snapshot_of(hub, made["clip"]))
+    (there / "mine.txt").write_text("not of the hub")
+    assert verify("some/clip", there) == ["mine.txt"]
+    (there / "mine.txt").unlink()
+    everything = sorted(path.name for path in there.iterdir())
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert verify("some/clip", there) == everything
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert verify("some/clip", there) == everything
+    assert "does not say the checksums of some/clip" in caplog.text
+    (said,) = Encoders().pull("hf:some/clip")
+    assert said.endswith(f"not compared with a checksum: {', '.join(everything)}")
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_bytes_that_models_share_are_compared_by_the_name_of_their_own_blob(made, hub, cache, damaged) -> None:
+    """The hub's library keeps what it fetched in chunks once for all models, under a name of another kind."""
+    there = snapshot_of(hub, made["clip"])
+    blob = (there / files.WEIGHTS).resolve()
+    shared = blob.parents[2] / "blobs" / "ab" / ("ab" * 32)
+    shared.parent.mkdir(parents=True)
+    blob.rename(shared)
+    blob.symlink_to(os.path.relpath(shared, blob.parent))
+    if not damaged:
+        assert verify("some/clip", there) == []
+        return
+    shared.write_bytes(shared.read_bytes()[:-1] + b" ")
+    with pytest.raises(BadModel, match="checksum"):
+        verify("some/clip", there)
+    assert not shared.exists()
+    assert not blob.is_symlink()
+    assert encoder("some/clip").encode_query(Text("a")).shape == (20,)
 
 
 def test_named_profiles_are_rows_of_a_table_that_are_listed_and_made(made, hub) -> None:
