@@ -37,6 +37,16 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def named(path: Path) -> Iterator[BinaryIO]:
+    """The same, its faults told with the path: for files that people name, one of several perhaps."""
+    try:
+        with opened(path) as file:
+            yield file
+    except (NoSuchPath, UnsupportedMedia) as exc:
+        raise type(exc)(f"{printable(str(path))}: {exc}") from exc
+
+
+@contextmanager
 def reading() -> Iterator[None]:
     """The seam for reading what was opened: an OSError becomes CorruptMedia."""
     try:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from uuid import UUID
 
-from core.errors import BadQuery, NoSuchPath, UnsupportedMedia
+from core.errors import BadQuery
 from core.fields import as_datetime
 from core.types import Modality
-from ingest.files import opened, printable
+from ingest.files import named
 from quiver.arguments import check, number_of
 from retrieval.expression import Where
 from retrieval.recommendation import Freshness, Strategy
@@ -115,18 +114,9 @@ def when_of(said: Any) -> datetime | None:
 def listed(seen: Iterable[str | UUID] | Path) -> Iterator[str | UUID]:
     """What was seen; of a file a line each. Raises BadQuery, NoSuchPath."""
     if isinstance(seen, Path):
-        with _named(seen) as file:
+        with named(seen) as file:
             for line in file:
                 if said := line.decode("utf-8", "replace").strip():
                     yield said
     else:
         yield from seen
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with opened(path) as file:
-            yield file
-    except (NoSuchPath, UnsupportedMedia) as exc:
-        raise type(exc)(f"{printable(str(path))}: {exc}") from exc

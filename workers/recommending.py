@@ -34,9 +34,7 @@ def recommended(parts: Parts, requests: Sequence[RecommendRequest], *, profile: 
     speaks = encoder_of(parts, requests[0].collection, profile)
     there, curves = parts.catalogue, known(parts).curves_of
     if any(request.min_score is not None for request in requests):
-        with suppress(
-            BadQuery
-        ):  # each that asks for a least relevance is told so by itself, and the others are answered
+        with suppress(BadQuery):  # who asks for a least relevance is told so, and the others are answered
             must_know(parts, requests[0].collection)
     return surely(
         lambda: recommend_all(requests, catalogue=there, store=parts.store, encoder_of=speaks, curves_of=curves)

@@ -6,14 +6,13 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from core.errors import BadQuery, NoSuchPath, UnsupportedMedia
+from core.errors import BadQuery
 from core.types import Modality
-from ingest.files import opened, printable
+from ingest.files import named, printable
 from workers.recording import MOST_GRADE
 
 PARTS = ("text", "image", "audio", "video", "like", "vector", "mix", "less", "where", "modality")  # of a query
@@ -183,7 +182,7 @@ def _lines(path: Path, into: Read, take: Callable[[str, str], None]) -> None:
 
 def lines_of(path: Path) -> Iterator[tuple[int, str | BadQuery]]:
     """The lines that are not blank, each with its number from 1, or what is wrong with it. Raises NoSuchPath."""
-    with _named(path) as source:
+    with named(path) as source:
         for number, raw in enumerate(source, start=1):
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
@@ -192,15 +191,6 @@ def lines_of(path: Path) -> Iterator[tuple[int, str | BadQuery]]:
             else:
                 if text.strip():
                     yield number, text
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with opened(path) as source:
-            yield source
-    except (NoSuchPath, UnsupportedMedia) as exc:
-        raise type(exc)(f"{printable(str(path))}: {exc}") from exc
 
 
 def asked_of(said: Mapping[str, Any]) -> str:
