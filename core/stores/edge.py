@@ -160,9 +160,10 @@ class EdgeStore:
         finally:
             if self._changed.get(index.id) is changed:
                 del self._changed[index.id]
-            if new is None or self._held.get(index.id) is not new:
-                if new is not None:
-                    new.close()
+            if new is not None and self._held.get(index.id) is not new:
+                new.close()
+            # What serves may have died and been opened afresh since the step: only the pointer says what is in use.
+            if not folder.in_use(self._root, index.id, copied):
                 folder.discard(folder.root_of(copied))
 
     def _catch_up(self, index: Index, new: Shard | Engine, changed: set[AssetId]) -> None:

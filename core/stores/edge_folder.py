@@ -158,6 +158,14 @@ def current(root: Path, index_id: str) -> Path:
         raise NoSuchCollection(f"there is no index {index_id!r}: create it first") from None
 
 
+def in_use(root: Path, index_id: str, shard: Path) -> bool:
+    """Whether it is the one in use, of an index that is there."""
+    try:
+        return current(root, index_id) == shard
+    except NoSuchCollection:
+        return False
+
+
 def point_at(root: Path, index_id: str, copied: Path) -> None:
     """Make a copy the one in use: durable, and in one step."""
     folder = folder_of(root, index_id)

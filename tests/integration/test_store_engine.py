@@ -132,6 +132,29 @@ def test_a_killed_engine_loses_nothing_and_nobody_is_told(store):
     assert crowd.check(store) == []
 
 
+def test_an_engine_killed_while_its_predecessor_is_closed_loses_nothing(store, tmp_path, monkeypatch):
+    """What it serves is the index by then, whoever serves it."""
+    store.optimize(INDEX)
+    fill(store, INDEX, ROWS, 300, 400)
+    old, close = engine(store), Engine.close
+
+    def closing(one: Engine, **said: bool) -> None:
+        if one is old:
+            os.kill(engine(store).pid, signal.SIGKILL)
+            assert len(held(store, INDEX)) == 400
+        close(one, **said)
+
+    monkeypatch.setattr(Engine, "close", closing)
+    store.optimize(INDEX)
+    assert len(held(store, INDEX)) == 400
+    assert len(shards(tmp_path)) == 1
+    fill(store, INDEX, ROWS, 400, 500)
+    store.close()
+    again = EdgeStore(tmp_path)
+    assert len(held(again, INDEX)) == 500
+    again.close()
+
+
 @pytest.mark.parametrize(
     "when",
     [
