@@ -83,7 +83,8 @@ def main() -> None:
     some = decode(photos[:BATCH], wants)
     encode_all(made, some)
     with Quiver(Parts(load_settings(data=CACHE / "warm"), encoders)) as quiver:
-        quiver.ingest(photos[0], collection="warm")  # weights and engine are loaded: a service runs for weeks
+        quiver.ingest(photos[0], collection="warm")
+        quiver.search("warm", "a photo")  # weights and engine are loaded, of texts too: a service runs for weeks
     rounds = []
     for number in range(said.rounds):
         decoding = on_all_cores(lambda batch: decode(batch, wants), photos)

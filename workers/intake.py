@@ -15,7 +15,7 @@ from core.records import Collection, Draft, Outcome
 from core.runtime import metrics
 from core.runtime.wiring import Parts
 from core.timing import add, measured
-from core.types import AssetId, Digest, Modality, Tenant
+from core.types import AssetId, Modality, Tenant
 from ingest.register import draft
 from ingest.sources.manifest import Item
 from ingest.sources.stored import Stored
@@ -24,7 +24,7 @@ from ingest.sources.url import Remote
 from workers.collections import SHOWN_OR_HEARD, no_space
 from workers.decoding import limits_of
 from workers.fetching import fetcher_of
-from workers.sourced import Known, Sourced
+from workers.sourced import Known, Registered, Sourced
 
 LONGEST_ID = 1023  # characters, as the catalogue's column
 FETCHERS = 8  # things that are fetched at once
@@ -193,12 +193,14 @@ class Registering:
         intake.outcomes.update(outcome for _, outcome in done)
         intake.ids.update(asset_id for asset_id, _ in done)
         intake.last = [(made.external_id, *one) for (_, made, _), one in zip(pending, done, strict=True)]
-        of_source: dict[Sourced, list[tuple[str, AssetId, Digest | None]]] = {}
+        of_source: dict[Sourced, list[Registered]] = {}
         for (_, made, sourced), (asset, _) in zip(pending, done, strict=True):
             if sourced is not None:
                 of_source.setdefault(sourced, []).append((made.external_id, asset, made.digest))
-        for sourced, given in of_source.items():
-            sourced.keep(given)
+        if of_source:  # looked up at once: a thousand files that are named are a thousand sources
+            there = next(iter(of_source)).look([asset for given in of_source.values() for _, asset, _ in given])
+            for sourced, given in of_source.items():
+                sourced.keep(given, there)
         if ids := [asset_id for asset_id, outcome in done if outcome is not Outcome.UNCHANGED]:
             self._submit(self._collection, ids)
         self._tell()

@@ -21,6 +21,7 @@ BATCH = 256  # items that are looked up at a time
 
 Remove = Callable[[Sequence[AssetId]], object]
 Take = Callable[[Iterator[Item | Refused], "Sourced"], None]
+Registered = tuple[str, AssetId, Digest | None]  # external id, and the digest that was read where it is known
 Look = Callable[[Sequence[AssetId]], Mapping[AssetId, Asset]]  # those of these assets that are there now
 
 
@@ -135,9 +136,14 @@ class Sourced:
                 self._marks[item.external_id] = mark
                 yield item
 
-    def keep(self, registered: Sequence[tuple[str, AssetId, Digest | None]]) -> None:
-        """Note what was registered: external id, asset, and the digest that was read where it is known."""
-        there = self._look([asset for _, asset, _ in registered])
+    def look(self, assets: Sequence[AssetId]) -> Mapping[AssetId, Asset]:
+        """Those of these assets that are there now, whichever source gave them."""
+        return self._look(assets)
+
+    def keep(self, registered: Sequence[Registered], there: Mapping[AssetId, Asset] | None = None) -> None:
+        """Note what was registered; `there` was looked up since, or is looked up here."""
+        if there is None:
+            there = self._look([asset for _, asset, _ in registered])
         given = []
         for name, asset, digest in registered:
             mark = self._marks.pop(name, "")

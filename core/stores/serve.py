@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic, sleep
@@ -204,8 +205,8 @@ def main() -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
 
     def tell(**what: object) -> None:
-        sys.stdout.write(json.dumps(what) + "\n")
-        sys.stdout.flush()
+        with suppress(BrokenPipeError):  # whoever started us has died: its end of stdin says so, or we outlive it
+            os.write(sys.stdout.fileno(), json.dumps(what).encode() + b"\n")
 
     try:
         serve(

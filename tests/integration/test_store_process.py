@@ -160,6 +160,22 @@ def test_a_store_may_outlive_the_process_that_started_it(tmp_path):
     until(lambda: not socket_of(tmp_path).exists())
 
 
+def test_a_store_whose_starter_died_before_it_was_ready_ends_without_a_traceback(tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "core.stores.serve", "--root", str(tmp_path), "--while-stdin"],
+        input="",
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_second_store_of_a_folder_is_refused_and_the_first_goes_on(tmp_path, spawned):
     with pytest.raises(StoreLocked, match=rf"process {spawned.pid} holds .*quiver store"):
         spawn(tmp_path)
