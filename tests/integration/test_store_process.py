@@ -194,6 +194,8 @@ def test_a_store_that_does_not_answer_fails_the_call_in_time(tmp_path, spawned):
     store = ProcessStore(spawned.path, connect_timeout=0.3, call_timeout=0.3)
     assert store.indexes() == []
     os.kill(spawned.pid, signal.SIGSTOP)
+    # It takes a moment.
+    until(lambda: Path(f"/proc/{spawned.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
     try:
         with pytest.raises(StoreDown, match=r"did not answer in 0\.3 s"):
             store.indexes()
@@ -201,8 +203,10 @@ def test_a_store_that_does_not_answer_fails_the_call_in_time(tmp_path, spawned):
             store.indexes()
     finally:
         os.kill(spawned.pid, signal.SIGCONT)
-    assert store.indexes() == []
-    store.close()
+        store.close()
+    patient = ProcessStore(spawned.path)
+    assert patient.indexes() == []
+    patient.close()
 
 
 def test_a_closed_client_says_so_and_leaves_the_store_to_others(spawned):
