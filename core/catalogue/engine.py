@@ -27,13 +27,13 @@ def make_engine(where: str | Path) -> Engine:
 
     Raises MissingExtra, Misconfigured.
     """
-    pool: dict[str, Any] = {"pool_pre_ping": True}
+    pool: dict[str, Any] = {}
     url: str | URL
     if isinstance(where, Path):
         url = URL.create("sqlite", database=str(where))  # a path is no URL: a ? or % in it is part of its name
     elif where.startswith(("postgres://", "postgresql://", "postgresql+psycopg://")):
         url = "postgresql+psycopg://" + where.partition("://")[2]
-        pool |= {"pool_size": 5, "max_overflow": 10, "pool_recycle": 1800}
+        pool = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 10, "pool_recycle": 1800}
     elif where.startswith("sqlite://"):
         url = where
     else:
@@ -58,8 +58,10 @@ def _sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(conn: Connection) -> None:
-        # A read that later writes fails at once on a stale snapshot: writers take the lock first.
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get("write") else "BEGIN")
+        options = conn.get_execution_options()
+        if not options.get("alone"):
+            # A read that later writes fails at once on a stale snapshot: writers take the lock first.
+            conn.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
 
 
 @contextmanager
@@ -93,6 +95,15 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def reading(engine: Engine) -> Iterator[Connection]:
     """One consistent read."""
     with _translated(), engine.connect() as conn, conn.begin():
+        yield conn
+
+
+@contextmanager
+def looking(engine: Engine) -> Iterator[Connection]:
+    """A read of one statement: consistent by itself, so no transaction is begun and ended, which a server is asked for
+    as for the statement."""
+    options = {"alone": True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+    with _translated(), engine.connect().execution_options(**options) as conn:
         yield conn
 
 

@@ -25,6 +25,7 @@ _OF_COLLECTION = (
     .where(indexes.c.collection == bindparam("collection"), indexes.c.state.in_(bindparam("states", expanding=True)))
     .order_by(indexes.c.created_at, indexes.c.id)
 )
+_SERVING = select(indexes).where(indexes.c.collection == bindparam("collection"), indexes.c.state == IndexState.SERVING)
 
 
 def create(conn: Connection, index: Index, plan: Mapping[str, Any]) -> Index:
@@ -49,6 +50,12 @@ def of_collection(conn: Connection, collection: str, states: Collection[IndexSta
     """Port: `Catalogue.tended`, by age."""
     said = {"collection": collection, "states": list(states)}
     return [rows.tended(row) for row in conn.execute(_OF_COLLECTION, said)]
+
+
+def serving(conn: Connection, collection: str) -> Index | None:
+    """The one that searches read, if there is one."""
+    row = conn.execute(_SERVING, {"collection": collection}).one_or_none()
+    return None if row is None else rows.index(row)
 
 
 def advance(conn: Connection, index_id: str, of: Collection[IndexState], to: IndexState, note: str | None) -> Tended:

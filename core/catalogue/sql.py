@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 
 from core.catalogue import assets, circuits, leases, receipts, rows, stages, tables
 from core.catalogue.desk import SqlDesk
-from core.catalogue.engine import at_head, make_engine, migrate, now, reading, writing
+from core.catalogue.engine import at_head, looking, make_engine, migrate, now, reading, writing
 from core.catalogue.erasing import SqlErasures
 from core.catalogue.tending import SqlIndexes
 from core.errors import Conflict, NoSuchCollection
@@ -56,7 +56,7 @@ class SqlCatalogue(SqlDesk, SqlErasures, SqlIndexes):
 
     def collection(self, name: str) -> Collection:
         """Port."""
-        with reading(self.engine) as conn:
+        with looking(self.engine) as conn:
             row = conn.execute(_OF_NAME, {"name": name}).one_or_none()
         if row is None:  # the others are not listed: they may be another tenant's
             raise NoSuchCollection(f"there is no collection {name!r}: `quiver status` lists what there is")

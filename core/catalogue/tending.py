@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from core.catalogue import calibrations, indexes, rows, tables
-from core.catalogue.engine import reading, writing
+from core.catalogue.engine import looking, reading, writing
 from core.errors import NoSuchCollection
 from core.indexes import Calibration, Coverage, Share, Tended
 from core.records import Index, IndexState
@@ -31,8 +31,10 @@ class SqlIndexes:
 
     def serving(self, collection: str) -> Index:
         """Port."""
-        for tended in self.tended(collection, (IndexState.SERVING,)):
-            return tended.index
+        with looking(self.engine) as conn:
+            found = indexes.serving(conn, collection)
+        if found is not None:
+            return found
         with reading(self.engine) as conn:
             known = select(tables.collections.c.name).where(tables.collections.c.name == collection)
             there = conn.execute(known).one_or_none()
@@ -42,7 +44,7 @@ class SqlIndexes:
 
     def tended(self, collection: str, states: Collection[IndexState] = tuple(IndexState)) -> list[Tended]:
         """Port."""
-        with reading(self.engine) as conn:
+        with looking(self.engine) as conn:
             return indexes.of_collection(conn, collection, states)
 
     def advance(self, index_id: str, *, of: Collection[IndexState], to: IndexState, note: str | None = None) -> Tended:

@@ -67,3 +67,18 @@ def test_the_newest_are_read_from_an_index_and_not_sorted(catalogue: SqlCatalogu
             plan = str(conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", bound).all())
         assert "created_at_id" in plan
         assert "TEMP B-TREE" not in plan
+
+
+def test_what_every_search_looks_up_is_one_statement_each_and_leaves_the_connection_as_it_was(
+    catalogue: SqlCatalogue,
+) -> None:
+    asked: list[str] = []
+    event.listen(catalogue.engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
+    found, serving = catalogue.collection("c"), catalogue.serving("c")
+    assert (found.name, serving.collection) == ("c", "c")
+    assert [said.split()[0] for said in asked] == ["SELECT", "SELECT"]
+    assert add(catalogue, draft("later")), "it writes in a transaction as before"
+    with catalogue.engine.connect() as conn:
+        conn.exec_driver_sql("UPDATE collections SET profile = 'another'")
+        conn.rollback()
+    assert catalogue.collection("c") == found, "a transaction is still one"
