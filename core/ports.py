@@ -57,6 +57,12 @@ class Encoder(Embeds, Protocol):
         """What content must be like at most: a decoder makes no more of it. `contents`: the space's modalities."""
         ...
 
+    @property
+    def how(self) -> Mapping[str, str]:
+        """In words how each of its parts is computed here, as "fused, bfloat16", once it has been; empty where it does
+        not say."""
+        ...
+
     def encode(self, contents: Sequence[Content]) -> Vectors:
         """Row i belongs to contents[i] and depends on it alone; finite; unit rows when cosine.
         f32 (n, dim), or n sparse vectors when the space is sparse. Every content is of a modality of the space.

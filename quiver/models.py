@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quiver.base import Base
 from quiver.reports import ModelView
-from quiver.testing import Finding, findings
+from quiver.testing import Tried, findings
 
 
 class Modelling(Base):
@@ -29,6 +29,10 @@ class Modelling(Base):
         commit. Raises UnknownProfile, MissingExtra, BadModel."""
         return self._parts.encoders.pull(profile)
 
-    def check(self, profile: str) -> dict[str, list[Finding]]:
-        """Load the profile's models and try every promise of an encoder, by space. Raises as `pull`."""
-        return {encoder.space.name: findings(encoder) for encoder in self._parts.encoders.of_profile(profile)}
+    def check(self, profile: str) -> dict[str, Tried]:
+        """Load the profile's models and try every promise of an encoder, by space; and by which way each of its towers
+        is computed on this machine. Raises as `pull`."""
+        return {
+            encoder.space.name: Tried(findings(encoder), encoder.how)
+            for encoder in self._parts.encoders.of_profile(profile)
+        }

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +18,7 @@ from core.spaces import Sparse, Vectors
 from core.types import Audio, Content, Image, Modality, Text
 from quiver.ranking_checks import check_reranker
 
-__all__ = ["Finding", "check_encoder", "check_reranker", "findings", "samples"]
+__all__ = ["Finding", "Tried", "check_encoder", "check_reranker", "findings", "samples"]
 NEAR = 1e-3  # how far from 1 the cosine of two rows of one content may be: bfloat16 rounds each batch otherwise
 THREADS = 4
 ODD_TEXTS = ("", " ", "\n\n", "\0", "\ud83d", "🙂", "ا" * 50, "word " * 3000)
@@ -30,6 +30,14 @@ class Finding:
 
     promise: str
     broken: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of an encoder's promises, and how it computes here, part by part, where it says so."""
+
+    promises: list[Finding]
+    how: Mapping[str, str]
 
 
 def check_encoder(encoder: Embeds, contents: Sequence[Content] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -41,6 +41,12 @@ class Checked:
     def tokens(self) -> Tokens | None:
         """Port."""
         said: Tokens | None = getattr(self._inner, "tokens", None)
+        return said
+
+    @property
+    def how(self) -> Mapping[str, str]:
+        """Port."""
+        said: Mapping[str, str] = getattr(self._inner, "how", {})
         return said
 
     def encode(self, contents: Sequence[Content]) -> Vectors:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -71,6 +71,11 @@ class ModelEncoder:
         """Port. None, too, for a tokenizer that does not say where tokens lie. Raises MissingExtra, BadModel."""
         words = self._tokenizer()
         return words if words is not None and words.exposes_spans() else None
+
+    @property
+    def how(self) -> Mapping[str, str]:
+        """Port: of each tower."""
+        return self._towers.how if self._towers is not None else {}
 
     def encode(self, contents: Sequence[Content]) -> Float:
         """Unit rows. Raises MissingExtra, BadModel, NoSpaceFor."""

@@ -57,15 +57,20 @@ def pull(profile: Profile, data: Data = None, json: Json = False) -> None:
 
 @models.command("check")
 def check(profile: Profile, data: Data = None, json: Json = False) -> None:
-    """Load a profile's models and try every promise of an encoder. Exits with 1 when one is broken."""
+    """Load a profile's models and try every promise of an encoder; tell how each tower is computed on this machine.
+
+    Exits with 1 when a promise is broken."""
     with opened(data) as quiver:
         found = quiver.check(profile)
     if json:
         print_json(found)
     else:
-        rows = [[space, each.promise, each.broken or "kept"] for space, all_of in found.items() for each in all_of]
+        rows = [[space, each.promise, each.broken or "kept"] for space, one in found.items() for each in one.promises]
         table(["space", "promise", "found"], rows)
-    if any(each.broken for all_of in found.values() for each in all_of):
+        for space, one in found.items():
+            for tower, how in one.how.items():
+                out.print(f"{space}: {tower} by {how}", highlight=False, markup=False)
+    if any(each.broken for one in found.values() for each in one.promises):
         raise typer.Exit(1)
 
 

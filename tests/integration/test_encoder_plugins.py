@@ -69,7 +69,7 @@ def test_a_collection_is_made_and_searched_with_it(tmp_path: Path) -> None:
     quiver.add_texts("c", [("a", "aaaa", {}), ("b", "bbbb", {})])
     quiver.wait("c", timeout=20)
     assert [hit.external_id for hit in quiver.search("c", "aab").hits] == ["a", "b"]
-    assert {found.broken for found in quiver.check("letters")["letters"]} == {""}
+    assert {found.broken for found in quiver.check("letters")["letters"].promises} == {""}
     assert "letters" in {each.name for each in quiver.models()}
     quiver.close()
 
@@ -108,7 +108,8 @@ def test_the_profile_of_a_collection_is_a_hub_model_that_is_downloaded_once(tmp_
         assert "100%" in pulled.stderr
         checked = quiver("models", "check", "hf:some/text", "--json", HF_HUB_OFFLINE="1")
         assert checked.returncode == 0, checked.stderr
-        assert {each["broken"] for each in json.loads(checked.stdout)["text"]} == {""}
+        assert {each["broken"] for each in json.loads(checked.stdout)["text"]["promises"]} == {""}
+        assert json.loads(checked.stdout)["text"]["how"].keys() == {"texts"}
         assert hub.asked.count("model.safetensors") == 1
 
 
@@ -120,7 +121,7 @@ def test_profiles_are_listed_pulled_and_checked_by_commands(run: Run, monkeypatc
     assert "nothing to download" in run("models", "pull", "toy").out
     assert run("models", "pull", "nobody").status == 3
     broken = run("models", "check", "toy", "--json")
-    assert {each["broken"] for each in broken.json["words"] if "different" not in each["promise"]} == {""}
+    assert {each["broken"] for each in broken.json["words"]["promises"] if "different" not in each["promise"]} == {""}
     assert run("models", "check", "toy").status == broken.status
 
 

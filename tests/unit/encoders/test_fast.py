@@ -42,12 +42,13 @@ def test_every_family_is_as_fast_as_it_can_be_and_its_rows_lie_beside_the_refere
 ) -> None:
     contents = contents_of(family)
     quick = encoder(made[family])
+    assert quick.how == {}, "nothing is loaded to tell it"
     rows = quick.encode(contents)
     assert rows.dtype == np.float32
     least = 0.9999 if precision == "float32" else fast.SAME  # pictures are resized by torch, too
     assert (rows * loaded[family].encode(contents)).sum(1).min() >= least
-    how = quick._inner._loaded().how
-    for name, said in how.items():
+    assert quick.how
+    for name, said in quick.how.items():
         if family in UNFUSED or name == "sounds":
             assert said == ("packed, bfloat16" if precision == "bfloat16" else "transformers, float32")
         else:
