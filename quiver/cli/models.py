@@ -59,7 +59,8 @@ def pull(profile: Profile, data: Data = None, json: Json = False) -> None:
 def check(profile: Profile, data: Data = None, json: Json = False) -> None:
     """Load a profile's models and try every promise of an encoder; tell how each tower is computed on this machine.
 
-    Exits with 1 when a promise is broken."""
+    Exits with 1 when a promise is broken.
+    """
     with opened(data) as quiver:
         found = quiver.check(profile)
     if json:
@@ -69,7 +70,7 @@ def check(profile: Profile, data: Data = None, json: Json = False) -> None:
         table(["space", "promise", "found"], rows)
         for space, one in found.items():
             for tower, how in one.how.items():
-                out.print(f"{space}: {tower} by {how}", highlight=False, markup=False)
+                out.print(f"{space}, {tower}: {how}", highlight=False, markup=False)
     if any(each.broken for one in found.values() for each in one.promises):
         raise typer.Exit(1)
 

@@ -125,6 +125,17 @@ def test_profiles_are_listed_pulled_and_checked_by_commands(run: Run, monkeypatc
     assert run("models", "check", "toy").status == broken.status
 
 
+def test_a_check_tells_by_which_way_each_tower_is_computed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("QUIVER_DATA", str(tmp_path / "data"))
+    check = ("models", "check", f"hf:{build(tmp_path / 'clip', 'clip')}")
+    how = call(monkeypatch, capsys, *check, "--json").json["clip"]["how"]
+    assert how.keys() == {"texts", "images"}
+    shown = call(monkeypatch, capsys, *check).out
+    assert all(f"clip, {tower}: {said}" in shown for tower, said in how.items())
+
+
 def test_an_encoder_of_the_installation_is_found_by_its_entry_point() -> None:
     assert {"packaged", "clip", "hf"} <= registry.families().keys()
     assert [e.space.name for e in Encoders().of_profile("packaged")] == ["concept", "visual", "concepts"]

@@ -72,10 +72,10 @@ def test_progress_stats_and_metrics_have_every_stage_by_one_name(
     metrics = {stage: now - before[stage] for stage, now in counted().items()}
     for said in (progress, ran.json["stages"], {name: 3 * each for name, each in stats.items()}, metrics):
         assert set(said) >= STAGES, said
+        assert min(said[stage] for stage in STAGES) > 0, said  # what else there is may take less than is told
         assert said["load"] >= 2 * SLOW
         assert said["resize"] >= 3 * SLOW
         assert said["encode"] < SLOW, "neither loading nor resizing counts as encoding, too"
-    assert min(metrics.values()) > 0  # the others are told in thousandths of a second
     assert bound_by(progress).startswith("resize")
     assert "resize" in run("stats", "c").out
 
