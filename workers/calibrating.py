@@ -22,8 +22,8 @@ from retrieval.calibration import Curve, expected
 from retrieval.isotonic import judged as fitted_to
 from retrieval.request import InSpace, SearchRequest
 from retrieval.search import search_all
+from workers import phrases
 from workers.curves import LEAST, SMALL, assets_of, known
-from workers.phrases import PHRASES
 
 log = logging.getLogger(__name__)
 QUESTIONS = 256  # of a collection's own: stored vectors of a modality, or beginnings of its texts
@@ -225,8 +225,8 @@ class _Fit:
 
     def _texts(self, space: EmbeddingSpace) -> Iterator[Question]:
         encoder = self._parts.encoders.of_space(self._index.profile, space)
-        for phrase in PHRASES:
-            yield encoder.encode_query(Text(phrase)), None
+        for vector in phrases.questions(encoder):
+            yield vector, None
         for point in self._sample.get(Modality.TEXT, ()):
             if begins := " ".join(str(point.payload.get("text", ""))[:SAID].split()):
                 yield encoder.encode_query(Text(begins)), asset_of(point.payload["asset"])

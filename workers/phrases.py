@@ -5,6 +5,12 @@ Things, people, places, doings and notions, so that most of them are about nothi
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
+from core.ports import Encoder
+from core.spaces import Vector
+from core.types import Text
+
 _ENGLISH = """
 a dog; a horse; an eagle; a snake; a whale; a butterfly; a spider; a frog; a shark; a chicken; a sheep; a monkey;
 an elephant; a bear in the snow; a rose; a pine tree; grass; mushrooms; a cactus; autumn leaves; bread; cheese;
@@ -48,3 +54,12 @@ def _read(said: str) -> tuple[str, ...]:
 
 
 PHRASES = (*_read(_ENGLISH), *_read(_CHINESE))
+_embedded: WeakKeyDictionary[Encoder, tuple[Vector, ...]] = WeakKeyDictionary()
+
+
+def questions(encoder: Encoder) -> tuple[Vector, ...]:
+    """The vectors that they are searched by: made once by an encoder, as every collection of its model is asked them,
+    and that a dozen times while it grows to a million."""
+    if encoder not in _embedded:
+        _embedded[encoder] = tuple(encoder.encode_query(Text(phrase)) for phrase in PHRASES)
+    return _embedded[encoder]

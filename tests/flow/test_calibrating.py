@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 
 from core.errors import BadQuery
-from core.types import Image, Modality
+from core.spaces import Vector
+from core.types import Content, Image, Modality, Text
 from quiver import Quiver
 from retrieval import hits
 from retrieval.request import SearchRequest
-from tests.doubles import toy_parts
+from tests.doubles import ColourEncoder, toy_parts
 from tests.httpd import png
 from tests.worlds import BLUE, GREEN, ME, RED, Things, World
 from workers import calibrating, curves
 from workers.answering import answer_all
+from workers.phrases import PHRASES
 
 TEXT, IMAGE = Modality.TEXT, Modality.IMAGE
 COLOURS: Things = {"red.png": RED, "green.png": GREEN, "blue.png": BLUE, "red.txt": "red", "green.txt": "green"}
@@ -177,6 +179,29 @@ def test_it_is_done_unasked_when_there_is_enough_and_again_when_that_has_doubled
     assert tended() == 4
     world.add({"last.txt": "blue"})
     assert tended() == 8
+
+
+def test_everyday_questions_are_embedded_once_by_a_model_however_often_is_fitted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Content] = []
+
+    def encode_query(encoder: ColourEncoder, query: Content) -> Vector:
+        asked.append(query)
+        return np.asarray(encoder.encode([query])[0], np.float32)
+
+    monkeypatch.setattr(ColourEncoder, "encode_query", encode_query, raising=False)
+    world.add({"red.png": RED, "blue.png": BLUE})
+    quiver_of(world).calibrate("c")
+    curves_then = kept(world)
+    assert {query.value for query in asked if isinstance(query, Text)} == set(PHRASES)
+    asked.clear()
+    quiver_of(world).calibrate("c")
+    assert not asked
+    assert kept(world) == curves_then
+    world.add({"red.txt": "red"})
+    quiver_of(world).calibrate("c")
+    assert asked == [Text("red")]  # what the collection says by itself is asked anew
 
 
 def test_another_process_s_fit_is_seen_after_a_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
