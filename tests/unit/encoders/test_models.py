@@ -13,9 +13,11 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from core.encoders import files, loading, models
 from core.encoders.checkpoint import Checkpoint
+from core.encoders.sentences import Sentences
 from core.encoders.tokenizing import Tokenizer
 from core.encoders.towers import Towers
 from core.errors import BadModel, MissingExtra, NoSpaceFor
@@ -105,10 +107,22 @@ def test_threads_share_one_load_and_do_not_disturb_each_other(made, loaded, fami
     np.testing.assert_allclose(rows, loaded[family].encode(texts), atol=1e-5)
 
 
-def test_loading_leaves_torch_one_thread_a_lane(made) -> None:
+def blas_threads() -> set[int]:
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+def test_loading_leaves_torch_and_numpy_one_thread_a_lane(made) -> None:
     torch.set_num_threads(2)
+    threadpool_limits(2, "blas")
     encoder(made["clip"]).encode_query(Text("a"))
     assert torch.get_num_threads() == 1
+    assert blas_threads() == {1}
+
+
+def test_the_sentence_encoder_leaves_numpy_one_thread_a_lane() -> None:
+    threadpool_limits(2, "blas")
+    Sentences().embed(["a"])
+    assert blas_threads() == {1}
 
 
 def test_a_weight_that_is_missing_is_not_made_up(copy) -> None:
