@@ -92,7 +92,7 @@ def main() -> None:
         data = CACHE / "data"
         shutil.rmtree(data, ignore_errors=True)
         with Quiver(Parts(load_settings(data=data), encoders)) as quiver, measured(also=decoders) as load:
-            report = quiver.ingest(*photos, collection="bench")
+            report = quiver.ingest(photos[0].parent, collection="bench")
         if report.indexed != said.photos:
             raise SystemExit(f"{report.indexed} of {said.photos} indexed: {report.refused} {report.failures}")
         n = said.photos

@@ -74,6 +74,10 @@ class Encoder(Embeds, Protocol):
         """The vector that a query is searched by: f32 (dim,), or sparse and then perhaps empty."""
         ...
 
+    def encode_queries(self, queries: Sequence[Content]) -> Vectors:
+        """The same of several, in order, in the form that `encode` has: together they take a fraction of the time."""
+        ...
+
 
 class VectorStore(Protocol):
     """Indexes of points. Faults: StoreDown, StoreLocked, NoSuchCollection (no such index), BadPoint, ModelMismatch."""

@@ -14,7 +14,7 @@ from core.errors import NoSpaceFor, Refused
 from core.points import check_vectors
 from core.ports import Embeds, Encoder
 from core.runtime.trial import checked
-from core.spaces import Sparse, Vectors
+from core.spaces import Sparse
 from core.types import Audio, Content, Image, Modality, Text
 from quiver.ranking_checks import check_reranker
 
@@ -142,11 +142,10 @@ def _told_apart(encoder: Encoder, contents: list[Content]) -> None:
 
 
 def _asked(encoder: Encoder, contents: list[Content]) -> None:
-    """a query has a vector of the same space."""
-    for content in contents:
-        vector = encoder.encode_query(content)
-        rows: Vectors = [vector] if isinstance(vector, Sparse) else np.asarray(vector)[None]
-        check_vectors(encoder.space, rows)
+    """a query has a vector of the same space, together with others the one that it has alone."""
+    rows, alone = encoder.encode_queries(contents), [encoder.encode_query(content) for content in contents]
+    check_vectors(encoder.space, rows)
+    _same([rows[i] for i in range(len(contents))], alone, contents)
 
 
 def _threads(encoder: Encoder, contents: list[Content]) -> None:

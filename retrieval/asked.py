@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from uuid import UUID
 
 import numpy as np
@@ -13,15 +13,33 @@ from core.points import check_vectors
 from core.ports import Catalogue, EncoderOf, VectorStore
 from core.records import Index, State
 from core.spaces import Dense, EmbeddingSpace, Metric, Sparse, Vector
-from core.types import AssetId, Modality
-from retrieval.request import InSpace, Like, Mixture, Part, SearchRequest, Single
+from core.types import AssetId, Content, Modality
+from retrieval.request import InSpace, Like, Mixture, Part, Query, SearchRequest, Single, singles
 from retrieval.stages import AskedVector
+
+Embed = Callable[[EmbeddingSpace, Content], Vector]
+
+
+def embedding(queries: Iterable[Query], encoder_of: EncoderOf) -> Embed:
+    """What embeds that which these queries ask by: in each space all of a kind at once, when the first of it is wanted.
+    One after the other takes several times as long."""
+    contents = [one for query in queries for one in singles(query) if not isinstance(one, (Like, InSpace))]
+    made: dict[tuple[EmbeddingSpace, int], Vector] = {}
+
+    def embed(space: EmbeddingSpace, what: Content) -> Vector:
+        if (space, id(what)) not in made:  # by what they are, not by what they say: pixels do not compare
+            alike = [one for one in contents if one.modality is what.modality]
+            rows = encoder_of(space).encode_queries(alike)
+            made.update({(space, id(one)): rows[at] for at, one in enumerate(alike)})
+        return made[space, id(what)]
+
+    return embed
 
 
 def vectors_of(
-    request: SearchRequest, index: Index, catalogue: Catalogue, store: VectorStore, encoder_of: EncoderOf
+    request: SearchRequest, index: Index, catalogue: Catalogue, store: VectorStore, embed: Embed
 ) -> tuple[list[AskedVector], frozenset[AssetId]]:
-    """The vectors of a query, and the assets that it speaks of, which are no answer to it.
+    """The vectors of a query that `embed` was made for, and the assets that it speaks of, which are no answer to it.
 
     Raises NoSuchAsset, BadQuery, NoSpaceFor, IndexDrifted, and what encoders raise.
     """
@@ -34,22 +52,18 @@ def vectors_of(
             spoken.add(asset.id)
             made.append(_stored(request, index, catalogue, store, asset.id, asset.external_id))
         else:
-            made.append(_encoded(request, index, part.what, encoder_of))
+            made.append(_encoded(request, index, part.what, embed))
     if isinstance(request.query, Mixture):
         return _mixed(parts, made), frozenset(spoken)
     return made[0], frozenset(spoken)
 
 
-def _encoded(request: SearchRequest, index: Index, what: Single, encoder_of: EncoderOf) -> list[AskedVector]:
+def _encoded(request: SearchRequest, index: Index, what: Single, embed: Embed) -> list[AskedVector]:
     if isinstance(what, InSpace):
         return [_given(index, what)]
     assert not isinstance(what, Like)
     asked = what.modality
-    out = [
-        AskedVector(space, asked, encoder_of(space).encode_query(what))
-        for space in index.spaces
-        if asked in space.modalities
-    ]
+    out = [AskedVector(space, asked, embed(space, what)) for space in index.spaces if asked in space.modalities]
     if not out:
         raise NoSpaceFor(f"no space of {request.collection!r} can embed {asked} queries: ask by something else")
     return out

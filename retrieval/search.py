@@ -12,7 +12,7 @@ from core.points import Found, Nearest
 from core.ports import Catalogue, EncoderOf, VectorStore
 from core.records import Index
 from core.types import Modality
-from retrieval.asked import must_be_empty, vectors_of
+from retrieval.asked import embedding, must_be_empty, vectors_of
 from retrieval.calibration import NO_CURVES, Curves
 from retrieval.grouping import deeper, grouped
 from retrieval.hits import fused, may_follow, rough
@@ -47,12 +47,13 @@ def search_all(
         return []
     began = perf_counter()
     index = catalogue.serving(requests[0].collection)
+    embed = embedding([request.query for request in requests], encoder_of)
     asked: list[_Question] = []
     for at, request in enumerate(requests):
         with numbered(at, len(requests)):
             check(request.where, index.fields)
             _check(request, index)
-            vectors, spoken = vectors_of(request, index, catalogue, store, encoder_of)
+            vectors, spoken = vectors_of(request, index, catalogue, store, embed)
             lists = wanted(request, index, vectors)
         without = spoken | request.without
         queries = {depth: list(nearest(request, lists, without, depth)) for depth in depths_of(request)}

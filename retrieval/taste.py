@@ -14,7 +14,7 @@ from core.ports import Catalogue, EncoderOf, VectorStore
 from core.records import Index
 from core.spaces import Dense, EmbeddingSpace, Sparse, Vector
 from core.types import AssetId, Text
-from retrieval.asked import asset_of, combined, vectors_of
+from retrieval.asked import asset_of, combined, embedding, vectors_of
 from retrieval.history import Example, faded
 from retrieval.recommendation import Because, RecommendRequest, Strategy
 from retrieval.request import Hit, Like
@@ -86,7 +86,7 @@ class Encoded:
     """Words and files as vectors, each made once for a batch of people."""
 
     def __init__(self, index: Index, catalogue: Catalogue, store: VectorStore, encoder_of: EncoderOf) -> None:
-        self._of = (index, catalogue, store, encoder_of)
+        self._of, self._encoder_of = (index, catalogue, store), encoder_of
         self._texts: dict[Text, list[AskedVector]] = {}
 
     def vectors(self, request: RecommendRequest, example: Example) -> list[AskedVector]:
@@ -94,7 +94,7 @@ class Encoded:
         what = example.what
         if isinstance(what, Text) and what in self._texts:
             return self._texts[what]
-        made, _ = vectors_of(request.search(what), *self._of)
+        made, _ = vectors_of(request.search(what), *self._of, embedding([what], self._encoder_of))
         if isinstance(what, Text):
             self._texts[what] = made
         return made

@@ -227,9 +227,12 @@ class _Fit:
         encoder = self._parts.encoders.of_space(self._index.profile, space)
         for vector in phrases.questions(encoder):
             yield vector, None
-        for point in self._sample.get(Modality.TEXT, ()):
-            if begins := " ".join(str(point.payload.get("text", ""))[:SAID].split()):
-                yield encoder.encode_query(Text(begins)), asset_of(point.payload["asset"])
+        said = [
+            (Text(begins), asset_of(point.payload["asset"]))
+            for point in self._sample.get(Modality.TEXT, ())
+            if (begins := " ".join(str(point.payload.get("text", ""))[:SAID].split()))
+        ]
+        yield from zip(encoder.encode_queries([text for text, _ in said]), [asset for _, asset in said], strict=True)
 
     def _stored(self, space: EmbeddingSpace, asked: Modality) -> Iterator[Question]:
         for point in self._sample.get(asked, ()):

@@ -61,5 +61,5 @@ def questions(encoder: Encoder) -> tuple[Vector, ...]:
     """The vectors that they are searched by: made once by an encoder, as every collection of its model is asked them,
     and that a dozen times while it grows to a million."""
     if encoder not in _embedded:
-        _embedded[encoder] = tuple(encoder.encode_query(Text(phrase)) for phrase in PHRASES)
+        _embedded[encoder] = tuple(encoder.encode_queries([Text(phrase) for phrase in PHRASES]))
     return _embedded[encoder]

@@ -18,7 +18,7 @@ from core.records import Collection, Index
 from core.runtime.wiring import Parts
 from core.spaces import Metric, Sparse
 from core.types import Asset, AssetId, Audio, Image, Modality, Tenant, Text
-from retrieval.asked import vectors_of
+from retrieval.asked import embedding, vectors_of
 from retrieval.evaluate import Gap, Target
 from retrieval.measures import apart
 from retrieval.request import Answer, SearchRequest
@@ -124,7 +124,8 @@ class Embedded:
             request = self.requests[query]()
             if not isinstance(request.query, Text | Image | Audio):
                 return []
-            made, _ = vectors_of(request, self.asked, self._catalogue, self.parts.store, self._encoder_of)
+            embed = embedding([request.query], self._encoder_of)
+            made, _ = vectors_of(request, self.asked, self._catalogue, self.parts.store, embed)
         except Refused:
             return []
         return [

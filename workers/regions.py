@@ -11,7 +11,7 @@ from core.runtime.wiring import Parts
 from core.spaces import EmbeddingSpace
 from core.types import Asset, Modality
 from ingest.decode.overlay import overlay
-from retrieval.asked import vectors_of
+from retrieval.asked import embedding, vectors_of
 from retrieval.hits import match_of
 from retrieval.lists import wanted
 from retrieval.regions import LEAST_GRID, MOST_GRID, Explained, occlusion
@@ -34,7 +34,7 @@ def explain(
     def encoder_of(which: EmbeddingSpace) -> Encoder:
         return parts.encoders.of_space(kept.profile, which)
 
-    vectors, _ = vectors_of(request, index, parts.catalogue, parts.store, encoder_of)
+    vectors, _ = vectors_of(request, index, parts.catalogue, parts.store, embedding([request.query], encoder_of))
     every = wanted(request, index, vectors)
     lists = [(each, content) for each, content in every if space in (None, each.space.name)]
     if not lists:

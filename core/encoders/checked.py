@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-import numpy as np
-
 from core.errors import BadPoint, EncoderBroke, Fault, NoSpaceFor
 from core.points import check_vectors
 from core.ports import Embeds, Tokens
-from core.spaces import EmbeddingSpace, Sparse, Vector, Vectors
+from core.spaces import EmbeddingSpace, Vector, Vectors, batched
 from core.types import Content, Wants
 
 _ANYTHING = Wants()
@@ -54,30 +52,37 @@ class Checked:
         self._ask(contents)
         with _translated(self.space):
             vectors = self._inner.encode(contents)
-        if len(vectors) != len(contents):
-            raise EncoderBroke(f"{self.space.name}: {len(contents)} contents, {len(vectors)} vectors")
-        self._check(vectors)
-        return vectors
+        return self._checked(contents, vectors)
 
     def encode_query(self, query: Content) -> Vector:
         """Port."""
-        self._ask([query])
+        return self.encode_queries([query])[0]
+
+    def encode_queries(self, queries: Sequence[Content]) -> Vectors:
+        """Port."""
+        self._ask(queries)
+        many: Callable[[Sequence[Content]], Vectors] | None = getattr(self._inner, "encode_queries", None)
+        one: Callable[[Content], Vector] | None = getattr(self._inner, "encode_query", None)
         with _translated(self.space):
-            ask: Callable[[Content], Vector] | None = getattr(self._inner, "encode_query", None)
-            vector = ask(query) if ask is not None else self._inner.encode([query])[0]
-        self._check([vector] if isinstance(vector, Sparse) else np.asarray(vector)[None])
-        return vector
+            if many is not None or one is None or not queries:
+                vectors = (many or self._inner.encode)(queries)
+            else:
+                vectors = batched([one(query) for query in queries])
+        return self._checked(queries, vectors)
 
     def _ask(self, contents: Sequence[Content]) -> None:
         for content in contents:
             if content.modality not in self.space.modalities:
                 raise NoSpaceFor(f"{self.space.name} embeds {', '.join(sorted(self.space.modalities))} only")
 
-    def _check(self, vectors: Vectors) -> None:
+    def _checked(self, contents: Sequence[Content], vectors: Vectors) -> Vectors:
+        if len(vectors) != len(contents):
+            raise EncoderBroke(f"{self.space.name}: {len(contents)} contents, {len(vectors)} vectors")
         try:
             check_vectors(self.space, vectors)
         except BadPoint as exc:
             raise EncoderBroke(f"{self.space.name}: {exc}") from exc
+        return vectors
 
 
 @contextmanager

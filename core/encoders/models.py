@@ -81,10 +81,9 @@ class ModelEncoder:
         """Unit rows. Raises MissingExtra, BadModel, NoSpaceFor."""
         return self._encode(contents, asked=False)
 
-    def encode_query(self, query: Content) -> Float:
-        """As `encode`, of one; a text with what stands before queries."""
-        row: Float = self._encode([query], asked=True)[0]
-        return row
+    def encode_queries(self, queries: Sequence[Content]) -> Float:
+        """As `encode`; texts with what stands before queries."""
+        return self._encode(queries, asked=True)
 
     def of(self, space: EmbeddingSpace) -> Embeds | None:
         """The same model of the hub at the commit of a space; None when that is of no commit of it. Raises BadModel."""

