@@ -1,6 +1,6 @@
 """Quiver and its peers, each in an environment of its own, on the same weights and the same files, in one run.
 
-    python -m benchmarks.peers [--files 192] [--rounds 3] [--points 100000] [--peers NAME ...]
+    python -m benchmarks.peers [--files 400] [--rounds 3] [--points 100000] [--peers NAME ...]
 
 Sides are processes that load once; in every round each takes in all photos, one side after the other, so that what
 others do to the machine strikes all. Then texts are asked of 100,000 points, in turns of `--searches`. A side that
@@ -27,12 +27,16 @@ from benchmarks.peers.environment import NotInstalled, environment
 from benchmarks.peers.figures import OURS, cosine, ingest_rows, install_rows, latencies, rates, search_rows
 from benchmarks.photos import make_photos
 from benchmarks.phrases import phrase
-from benchmarks.search import clustered
+from benchmarks.search import CLUSTERS
+from core.encoders.registry import Encoders
+from core.spaces import Dense
+from core.types import Text
 
 CACHE = Path(".cache/bench")
 OUT = Path("docs/benchmarks/peers.json")
 TURNS = 5
 WARM = 5  # searches before those that count
+WAKING = 32  # photos before those that count: a side that waits for the others may lose its pages meanwhile
 DIFFERENT = 7 * 7 * 7 * 6  # first sentences of phrases
 STRIDE = 37  # of their numbers: neighbours differ in one word only
 
@@ -99,7 +103,10 @@ class Bench:
         self.vectors[name] = child.ask("vector", path=photo).value
 
     def ingest(self, name: str, child: Child, paths: list[str]) -> None:
-        """One round of one side. Raises Failed."""
+        """One round of one side, once it is awake and the files are in memory. Raises Failed."""
+        child.ask("ingest", paths=paths[:WAKING])
+        for path in paths:
+            Path(path).read_bytes()
         with measured(also=self.spent) as load:
             answer = child.ask("ingest", paths=paths)
         if answer.value != len(paths):
@@ -109,7 +116,8 @@ class Bench:
         print(f"{name:28} {per_s:8.1f} photos/s   others {load.others:.2f}", flush=True)
 
     def search(self, name: str, child: Child, texts: list[str]) -> None:
-        """One turn of one side. Raises Failed."""
+        """One turn of one side, once it is awake. Raises Failed."""
+        child.ask("search", texts=[_text(-1 - n) for n in range(WARM)])
         took = child.ask("search", texts=texts).value
         self.searched.setdefault(name, []).append(took)
         print(f"{name:28} {1000 * float(np.median(took)):8.1f} ms at p50", flush=True)
@@ -133,7 +141,7 @@ def run(said: argparse.Namespace) -> dict[str, Any]:
         able = {name: child for name, child in bench.children.items() if name not in bench.failed}
         bench.failed |= alternate(able, said.rounds, lambda name, child, _: bench.ingest(name, child, paths))
         asking = [name for name in said.peers if SIDES[name].searches and said.points]
-        others = _searching(bench, {name: able[name] for name in asking if name in able}, said)
+        others = _searching(bench, {name: able[name] for name in asking if name in able}, said, model)
     for name, vector in bench.vectors.items():
         if OURS in bench.vectors:
             bench.sides[name]["cosine"] = cosine(bench.vectors[OURS], vector)
@@ -153,18 +161,17 @@ def run(said: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _searching(bench: Bench, able: dict[str, Child], said: argparse.Namespace) -> float:
+def _searching(bench: Bench, able: dict[str, Child], said: argparse.Namespace, model: Path) -> float:
     """The same points into each, then the same texts, in turns; the cores that others used meanwhile."""
     if not able:
         return 0.0
     vectors = CACHE / "peers" / f"vectors-{said.points}.npy"
-    np.save(vectors, clustered(said.points, 1))
+    np.save(vectors, _among(model, said.points))
 
     def fill(name: str, child: Child, _: int) -> None:
         answer = child.ask("fill", vectors=str(vectors.absolute()))
         if answer.value != said.points:
             raise Failed(f"{answer.value} of {said.points} points were written")
-        child.ask("search", texts=[_text(-1 - n) for n in range(WARM)])
         print(f"{name:28} {answer.seconds:8.1f} s to write {said.points:,} points", flush=True)
 
     def turn(name: str, child: Child, number: int) -> None:
@@ -179,6 +186,17 @@ def _searching(bench: Bench, able: dict[str, Child], said: argparse.Namespace) -
     return load.others
 
 
+def _among(model: Path, count: int) -> Dense:
+    """f32 (count, dim), unit rows, around what texts embed to by the model: a query is asked among its like. Of points
+    that have nothing to do with queries no graph tells which are near."""
+    [encoder] = Encoders().of_profile(f"clip:{model}")
+    centres = np.asarray(encoder.encode([Text(phrase(97 * number)) for number in range(CLUSTERS)]))
+    rng = np.random.default_rng(1)
+    noise = rng.standard_normal((count, centres.shape[1]), np.float32) * centres.std(axis=0)
+    rows = centres[rng.integers(0, CLUSTERS, count)] + 0.7 * noise
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
 def _text(number: int) -> str:
     """Another for every number: nothing is asked twice."""
     return phrase((number * STRIDE) % DIFFERENT).partition(".")[0]
@@ -187,7 +205,7 @@ def _text(number: int) -> str:
 def main() -> None:
     """Print the tables, write the JSON."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("--files", type=int, default=192)
+    args.add_argument("--files", type=int, default=400)
     args.add_argument("--rounds", type=int, default=3)
     args.add_argument("--points", type=int, default=100_000, help="to search among; 0: no searches")
     args.add_argument("--searches", type=int, default=60, help="texts in each of the turns")
