@@ -106,7 +106,7 @@ def condition(where: Filter) -> m.Condition:
             return m.Filter(
                 should=[
                     m.FieldCondition(key=f"metadata.{where.field}", geo_bounding_box=_box(half))
-                    for half in _halves(where)
+                    for half in _parts(where)
                 ]
             )
     assert_never(where)
@@ -127,12 +127,16 @@ def _range(where: Range) -> m.Range | m.DatetimeRange:
     return m.Range.model_validate(bounds)
 
 
-def _halves(where: GeoBox) -> list[GeoBox]:
-    """A box to be asked for as one or two: one that is wider than half the globe and ends at the meridian of 180 is
-    empty for the engine, for which that is the meridian of -180."""
+def _parts(where: GeoBox) -> list[GeoBox]:
+    """A box to be asked for as one, two or four: one that is wider than half the globe and ends at the meridian of 180
+    is empty for the engine, for which that is the meridian of -180; so is one taller than half of it that ends at the
+    north pole."""
+    parts = [where]
     if where.west < 0.0 < where.east:
-        return [replace(where, east=0.0), replace(where, west=0.0)]
-    return [where]
+        parts = [replace(where, east=0.0), replace(where, west=0.0)]
+    if where.south < 0.0 < where.north:
+        parts = [replace(part, **half) for part in parts for half in ({"north": 0.0}, {"south": 0.0})]
+    return parts
 
 
 def _box(where: GeoBox) -> m.GeoBoundingBox:

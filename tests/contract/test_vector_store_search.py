@@ -205,6 +205,10 @@ def every(tmp_path_factory) -> Iterator[dict[str, tuple[VectorStore, Index]]]:
     said=[{"a_geo": {"lat": 0.0, "lon": lon}} for lon in (0.0, -100.0, 150.0)],
     wheres=[GeoBox("a_geo", south=0.0, west=west, north=1.0, east=180.0) for west in (-180.0, -136.0, 0.0, 140.0)],
 )
+@example(  # and the north pole is the south pole
+    said=[{"a_geo": {"lat": lat, "lon": 0.0}} for lat in (0.0, -85.0, 60.0)],
+    wheres=[GeoBox("a_geo", south=south, west=0.0, north=90.0, east=1.0) for south in (-90.0, -80.0, 0.0, 50.0)],
+)
 @given(said=st.lists(metadata(), min_size=1, max_size=5), wheres=st.lists(filters(), min_size=1, max_size=5))
 def test_every_store_agrees_with_the_definition_of_a_filter(every, said, wheres):
     for where in wheres:
