@@ -48,7 +48,7 @@ eval: $(STAMP) ## figures of docs/quality.md
 	$(RUN) -m benchmarks.quality
 
 check-slow: $(STAMP) ## tests that take minutes, and thousands of generated examples
-	HYPOTHESIS_PROFILE=nightly $(RUN) -m pytest -q tests/unit tests/contract tests/flow
+	HYPOTHESIS_PROFILE=nightly $(RUN) -m pytest -q --timeout 7200 tests/unit tests/contract tests/flow
 	$(RUN) -m pytest -q -m slow
 
 clean:

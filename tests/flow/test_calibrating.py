@@ -84,12 +84,12 @@ def test_an_answer_says_of_what_few_things_its_relevance_is_fitted_to(
 
 
 def test_of_a_large_collection_what_was_not_looked_at_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrating, "QUESTIONS", 2)  # so that a page is 8 points, and 2 pictures are sampled
-    world.add({f"{n}.txt": "red" for n in range(40)} | {f"{n}.png": RED for n in range(4)})
+    monkeypatch.setattr(calibrating, "QUESTIONS", 2)  # so that a page is 8 points, and 2 of a kind are sampled
+    world.add({f"{n}.txt": "red" for n in range(40)} | {f"{n}.png": RED for n in range(30)})
     answer = quiver_of(world).search("c", "red", min_score=0.0)
     assert {note.split()[2]: int(note.partition("fitted to ")[2].split()[0]) for note in answer.notes} == {
         "text": 40,
-        "image": 4,
+        "image": 30,
     }
 
 
