@@ -112,6 +112,7 @@ class Nearest:
     limit: int = 10
     exact: bool = False  # compare with every point of the scope and filter, full vectors
     ef: int | None = None  # candidates of a walk through the graph; None: what the store holds to be enough
+    payload: frozenset[str] | None = None  # what of it is told: reading it costs more than finding it; None: all
     acorn: bool = False  # look past neighbours that the filter leaves out, too (ACORN-1, arXiv 2403.04871)
 
 

@@ -206,6 +206,7 @@ class _Fit:
                     ),
                     limit=FIRST,
                     exact=self._small,
+                    payload=frozenset({"asset"}),
                 )
                 for vector, whose in questions[at : at + CHUNK]
             ]

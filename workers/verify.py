@@ -248,7 +248,14 @@ def _graph(parts: Parts, index: Index, stored: dict[AssetId, list[Stored]], leas
     found: list[list[set[UUID]]] = []
     for exact in (False, True):
         queries = [
-            Nearest(space=space, vector=vector, scope=Scope(tenant=tenant), limit=NEAREST, exact=exact)
+            Nearest(
+                space=space,
+                vector=vector,
+                scope=Scope(tenant=tenant),
+                limit=NEAREST,
+                exact=exact,
+                payload=frozenset(),
+            )
             for tenant, space, vector in asked
         ]
         found.append([{point.id for point in answer} for answer in parts.store.search(index, queries)])

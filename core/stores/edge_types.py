@@ -106,7 +106,7 @@ def request(query: Nearest, storage: Storage) -> e.QueryRequest:
         query=e.Query.Nearest(value, query.space.vector_name),
         filter=to_filter(scoped(query.scope, query.where)),
         params=edge_search(query, storage),
-        with_payload=True,
+        with_payload=True if query.payload is None else sorted(query.payload),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
 from uuid import UUID
@@ -92,7 +92,10 @@ class MemoryStore:
         seen = [point for point in self._seen(index.id, query.scope, query.where) if name in point.vectors]
         scores = [score(query.space.metric, query.vector, point.vectors[name]) for point in seen]
         found = [Found(p.id, s, p.payload) for p, s in zip(seen, scores, strict=True) if s is not None]
-        return best_first(found)[: query.limit]
+        nearest = best_first(found)[: query.limit]
+        if query.payload is None:
+            return nearest
+        return [replace(one, payload={k: v for k, v in one.payload.items() if k in query.payload}) for one in nearest]
 
     def count(self, index: Index, scope: Scope, where: Filter | None = None, *, exact: bool = True) -> int:  # noqa: ARG002  # it always is
         """See the port."""

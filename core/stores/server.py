@@ -198,7 +198,7 @@ def request(query: Nearest, storage: Storage) -> m.QueryRequest:
         filter=scoped(query.scope, query.where),
         params=server_search(query, storage),
         limit=query.limit,
-        with_payload=True,
+        with_payload=True if query.payload is None else sorted(query.payload),
     )
 
 

@@ -191,6 +191,7 @@ def nearest_to(query: Nearest) -> Plain:
         "exact": query.exact,
         "ef": query.ef,
         "acorn": query.acorn,
+        "payload": None if query.payload is None else sorted(query.payload),
     }
 
 
@@ -205,6 +206,7 @@ def nearest_from(said: Plain) -> Nearest:
             "exact": bool(exact),
             "ef": (int() | None) as ef,
             "acorn": bool(acorn),
+            "payload": (list() | None) as payload,
         }:
             return Nearest(
                 space=space_from(space),
@@ -215,6 +217,7 @@ def nearest_from(said: Plain) -> Nearest:
                 exact=exact,
                 ef=ef,
                 acorn=acorn,
+                payload=None if payload is None else frozenset(map(str, payload)),
             )
         case _:
             raise ValueError("no query")

@@ -49,6 +49,16 @@ def test_what_is_written_is_found_best_first_with_its_payload_and_raw_score(stor
     assert hits[0].payload == payload(assets[1], Segment(0, Text("words")), FIELDS)
 
 
+@pytest.mark.parametrize("wanted", [frozenset(), frozenset({"asset"}), frozenset({"metadata", "blocked", "absent"})])
+def test_of_a_payload_no_more_is_told_than_was_asked_for(store, index, wanted):
+    asset = make_asset(metadata={"a_keyword": "k"})
+    store.upsert(index, make_points([asset], {WORDS: [unit(1, 0, 0, 0)]}))
+    whole = payload(asset, Segment(0, Text("words")), FIELDS)
+    [hit] = store.search(index, [near(payload=wanted)])[0]
+    assert hit.payload == {name: said for name, said in whole.items() if name in wanted}
+    assert (hit.id, hit.score) == (point_id(asset, 0), pytest.approx(1))
+
+
 def test_equal_scores_are_ordered_by_id(store, index):
     put(store, index, *range(1, 30))
     hits = store.search(index, [near(limit=50)])[0]

@@ -162,9 +162,10 @@ def test_points_cross_whole(said):
     st.booleans(),
     st.none() | st.integers(1, 4096),
     st.booleans(),
+    st.none() | st.frozensets(texts, max_size=3),
 )
-def test_a_query_crosses_whole(space, vector, scope, where, limit, exact, ef, acorn):
-    how = {"limit": limit, "exact": exact, "ef": ef, "acorn": acorn}
+def test_a_query_crosses_whole(space, vector, scope, where, limit, exact, ef, acorn, payload):
+    how = {"limit": limit, "exact": exact, "ef": ef, "acorn": acorn, "payload": payload}
     said = Nearest(space=space, vector=vector, scope=scope, where=where, **how)
     came = wire.nearest_from(crossed(wire.nearest_to(said)))
     assert same_vector(vector, came.vector)
