@@ -135,7 +135,7 @@ def _parts(where: GeoBox) -> list[GeoBox]:
     if where.west < 0.0 < where.east:
         parts = [replace(where, east=0.0), replace(where, west=0.0)]
     if where.south < 0.0 < where.north:
-        parts = [replace(part, **half) for part in parts for half in ({"north": 0.0}, {"south": 0.0})]
+        parts = [half for part in parts for half in (replace(part, north=0.0), replace(part, south=0.0))]
     return parts
 
 
