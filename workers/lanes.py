@@ -19,6 +19,7 @@ from workers.tally import Tally
 from workers.upkeep import sweep
 
 AHEAD = 2  # batches waiting a lane: enough never to starve, few enough to stop soon
+LEAST = 8  # assets of the last batches
 
 
 class Lanes:
@@ -39,7 +40,7 @@ class Lanes:
         self._parts = parts
         self._count = lane_count(parts.settings)
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="lane")
-        self._waiting: set[Future[None]] = set()
+        self._waiting: dict[Future[None], tuple[str, Sequence[AssetId]]] = {}
         self._lock = threading.Lock()
         self._collection = collection
         self._on_progress = on_progress
@@ -52,7 +53,7 @@ class Lanes:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         try:
             if exc is None:
-                self._settle(0)
+                self._finish()
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -60,7 +61,7 @@ class Lanes:
         """Queue a batch; waits while enough are queued. Raises what an earlier batch raised."""
         self._settle(self._count * (1 + AHEAD) - 1)
         if collection not in self._stalls.now():
-            self._waiting.add(self._pool.submit(self._run, collection, list(ids)))
+            self._queue(collection, list(ids))
 
     def sweep(self) -> int:
         """Queue what is outstanding; how many assets."""
@@ -68,14 +69,33 @@ class Lanes:
 
     def drain(self) -> None:
         """Index all that is outstanding, until nothing is left that can be done now."""
-        self._settle(0)
+        self._finish()
         while self.sweep():
-            self._settle(0)
+            self._finish()
+
+    def _queue(self, collection: str, ids: Sequence[AssetId]) -> None:
+        self._waiting[self._pool.submit(self._run, collection, ids)] = collection, ids
+
+    def _finish(self) -> None:
+        """Wait for all. What no lane has begun is cut anew, smaller and smaller, so that lanes end together and none
+        idles while another has a full batch (guided self-scheduling, doi:10.1109/TC.1987.5009495)."""
+        left: dict[str, list[AssetId]] = {}
+        for future, (collection, ids) in list(self._waiting.items()):
+            if future.cancel():
+                del self._waiting[future]
+                left.setdefault(collection, []).extend(ids)
+        for collection, ids in left.items():
+            while ids:
+                size = min(self._parts.settings.batch, max(LEAST, len(ids) // (2 * self._count)))
+                self._queue(collection, ids[:size])
+                ids = ids[size:]
+        self._settle(0)
 
     def _settle(self, most: int) -> None:
         while len(self._waiting) > most:
-            done, self._waiting = wait(self._waiting, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._waiting, return_when=FIRST_COMPLETED)
             for future in done:
+                del self._waiting[future]
                 future.result()
 
     def _run(self, collection: str, ids: Sequence[AssetId]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from uuid import uuid4
 
 import pytest
 
@@ -13,15 +14,18 @@ from core.encoders.registry import Encoders
 from core.errors import ModelMismatch, StoreDown
 from core.records import Outcome, State
 from core.runtime.wiring import Parts
+from core.types import AssetId
 from ingest.sources.manifest import Inline, Item
 from quiver import Quiver
 from tests.doubles import ColourEncoder, Flaky, toy
 from tests.flow.embedded import comparable, embedded, states, texts
 from tests.flow.promises import ME, check, upkeep
+from workers import lanes
 from workers.collections import ensure
 from workers.intake import register
 from workers.lanes import Lanes
 from workers.service import serve
+from workers.tally import Tally
 
 
 def run_lanes(parts: Parts, given: Sequence[Item]) -> Lanes:
@@ -38,6 +42,41 @@ def test_many_lanes_give_what_one_gives(tmp_path: Path) -> None:
     assert [(tally.indexed, tally.failed) for tally in tallies] == [(60, 1)] * 2
     assert comparable(one) == comparable(four)
     check(four)
+
+
+class Slow(Lanes):
+    """Begins nothing but what it begins with, until all is submitted and cut."""
+
+    def _settle(self, most: int) -> None:
+        if most == 0:
+            all_is_cut.set()
+        super()._settle(most)
+
+
+all_is_cut = Event()
+
+
+def test_what_waits_at_last_is_cut_smaller_and_smaller_so_that_lanes_end_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, begun = embedded(tmp_path, lanes=2, batch=32), []
+
+    def index(_parts: Parts, _collection: str, ids: Sequence[AssetId]) -> Tally:
+        begun.append(ids)
+        assert all_is_cut.wait(60)
+        return Tally(indexed=len(ids))
+
+    monkeypatch.setattr(lanes, "index_batch", index)
+    all_is_cut.clear()
+    given = [AssetId(uuid4()) for _ in range(4 * 32 + 7)]
+    with Slow(parts) as slow:
+        for at in range(0, len(given), 32):
+            slow.submit("c", given[at : at + 32])
+    sizes = [len(ids) for ids in begun]
+    assert sizes[:2] == [32, 32]
+    assert sorted(sizes[2:], reverse=True) == [17, 13, 10, 8, 8, 8, 7]
+    assert sorted(one for ids in begun for one in ids) == sorted(given)
+    assert slow.tally.indexed == len(given)
 
 
 def test_what_a_lane_raises_is_heard_and_the_rest_is_left_for_the_sweep(parts: Parts) -> None:
