@@ -24,11 +24,14 @@ from quiver.intake import Submit, Taking
 from quiver.reports import IngestReport, Progress
 from quiver.watching import watching
 from workers.calibrating import tend_one
+from workers.curves import LEAST
 from workers.decoding import limits_of
 from workers.intake import Intake, Problem, Registering
 from workers.removal import remove
 from workers.sourced import Ran, go_through
 from workers.tally import Tally
+
+NEARLY = 0.75  # of what is to be indexed: what scores mean is fitted to as much
 
 
 class Ingesting(Taking):
@@ -88,15 +91,17 @@ class Ingesting(Taking):
             add(taken.seconds, seconds)
             return seconds
 
+        def fresh() -> int:
+            return taken.outcomes[Outcome.ADDED] + taken.outcomes[Outcome.CHANGED]
+
         def tell(_: object) -> None:
             if on_progress is not None:
-                fresh = taken.outcomes[Outcome.ADDED] + taken.outcomes[Outcome.CHANGED]
-                left = 0 if self._hands_on else max(0, fresh - tally.indexed - tally.failed)
+                left = 0 if self._hands_on else max(0, fresh() - tally.indexed - tally.failed)
                 on_progress(
                     Progress(
                         total=totals.total,
                         registered=taken.seen,
-                        to_index=fresh,
+                        to_index=fresh(),
                         indexed=tally.indexed,
                         failed=tally.failed + len(taken.refused),
                         done=taken.seen - left,
@@ -132,13 +137,14 @@ class Ingesting(Taking):
             )
             if registering is not None:
                 registering.finish()
+                if not self._hands_on and tally.indexed >= max(LEAST, NEARLY * fresh()):
+                    tend_one(self._parts, made.name)  # lanes go on meanwhile: at the end all but one would idle
 
         with closing(totals), closing(Ledger(self._parts.settings.data / "sources.db")) as ledger:
             if dry_run:
                 work(None)
             else:
                 self._take(made, work, on_indexed=indexed, everything=True)
-        added, changed = taken.outcomes[Outcome.ADDED], taken.outcomes[Outcome.CHANGED]
         if taken.seconds:
             with suppress(CatalogueDown):  # a figure less
                 self._parts.catalogue.spend(made.name, taken.seconds, 0)
@@ -146,11 +152,11 @@ class Ingesting(Taking):
             tend_one(self._parts, made.name)
         failures = self._parts.catalogue.failures(self._tenant, made.name, limit=100_000)
         return IngestReport(
-            added=added,
-            changed=changed,
+            added=taken.outcomes[Outcome.ADDED],
+            changed=taken.outcomes[Outcome.CHANGED],
             unchanged=taken.outcomes[Outcome.UNCHANGED],
             indexed=tally.indexed,
-            enqueued=self._parts.settings.broker_url is not None and added + changed > 0,
+            enqueued=self._parts.settings.broker_url is not None and fresh() > 0,
             refused=(*taken.refused, *(Problem("", fault.kind, str(fault)) for fault in ran.faults)),
             failures=tuple(one for one in failures if one.asset_id in taken.ids),
             pruned=tuple(ran.pruned),

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from core.errors import BadQuery
+from core.records import Index
+from core.runtime.wiring import Parts
 from core.spaces import Vector
 from core.types import Content, Image, Modality, Text
 from quiver import Quiver
@@ -179,6 +181,29 @@ def test_it_is_done_unasked_when_there_is_enough_and_again_when_that_has_doubled
     assert tended() == 4
     world.add({"last.txt": "blue"})
     assert tended() == 8
+
+
+@pytest.mark.parametrize("count", [104, 400])
+def test_an_ingest_leaves_its_scores_fitted_once_and_to_most_of_what_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    fits: list[Index] = []
+
+    def calibrate(parts: Parts, index: Index, *, unasked: bool) -> list[calibrating.Fitted]:
+        fits.append(index)
+        return fitted(parts, index, unasked=unasked)
+
+    fitted = calibrating.calibrate
+    monkeypatch.setattr(calibrating, "calibrate", calibrate)
+    there = tmp_path / "there"
+    there.mkdir()
+    for number in range(count):
+        (there / f"{number}.txt").write_text(f"red number {number}")
+    with Quiver(toy_parts(tmp_path / "data", batch=8, lanes=1)) as quiver:
+        assert quiver.ingest(there, collection="c").indexed == count
+        [index] = fits
+        [seen] = {one.curve["assets"] for one in quiver._parts.catalogue.calibrations(index.id)}
+    assert max(100, 0.75 * count) <= seen <= count
 
 
 def test_everyday_questions_are_embedded_once_by_a_model_however_often_is_fitted(
