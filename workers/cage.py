@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
 from typing import BinaryIO
 
 from core.errors import DecoderCrashed, DecoderDown, Misconfigured, OutOfMemory
@@ -21,6 +22,7 @@ from core.runtime.wiring import Parts
 from core.types import Modality, Piece, Wants
 from ingest.limits import Limits, size_limit
 from workers.cage_process import CageLimits, Process
+from workers.cage_wire import Message
 
 CHILD = (sys.executable, "-P", "-B", "-m", "workers.cage_child")  # -P: no module of the folder we stand in; -B: no .pyc
 
@@ -62,8 +64,7 @@ class Cage:
         A child is busy until the last piece was taken, or this is closed. `fresh`: one that has no past.
         Raises besides: OutOfMemory, TimedOut, DecoderCrashed; DecoderDown when no child can be started.
         """
-        request = {"modality": modality, "media_type": media_type, "limits": asdict(limits)}
-        request |= {"wants": asdict(wants) | {"contents": sorted(wants.contents)}}
+        request = _request(modality, media_type, limits, wants)
         begun = False
         with _as_file(data) as fd:
             limits.check(size_limit(media_type), os.fstat(fd).st_size)
@@ -168,6 +169,13 @@ def _as_file(data: bytes | BinaryIO) -> Iterator[int]:
         shutil.copyfileobj(io.BytesIO(data) if isinstance(data, bytes) else data, out)
         out.flush()
         yield held
+
+
+@lru_cache(maxsize=64)
+def _request(modality: Modality, media_type: str, limits: Limits, wants: Wants) -> Message:
+    """What a child is asked: the same again and again, and slow to write out."""
+    wanted = asdict(wants) | {"contents": sorted(wants.contents)}
+    return {"modality": modality, "media_type": media_type, "limits": asdict(limits), "wants": wanted}
 
 
 def _end_all(running: set[Process], owner: int) -> None:

@@ -59,7 +59,7 @@ def _register(
         }
         for draft in drafts
     ]
-    new = insert_for(conn)(assets).values(values)
+    new = insert_for(conn)(assets)
     differs = [assets.c[name] != new.excluded[name] for name in ("digest", "media_type", "modality", "metadata")]
     taken = ("digest", "media_type", "modality", "metadata", "size", "changed_at")
     put = new.on_conflict_do_update(
@@ -69,7 +69,7 @@ def _register(
     ).returning(assets.c.id, assets.c.external_id, assets.c.generation)
     said = {
         row.external_id: (AssetId(row.id), Outcome.ADDED if row.generation == 1 else Outcome.CHANGED)
-        for row in conn.execute(put)
+        for row in conn.execute(put, values)
     }
     _supersede(conn, {before[d.external_id] for d in drafts if before.get(d.external_id, d.digest) != d.digest})
     same = [draft.external_id for draft in drafts if draft.external_id not in said]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Select, and_, case, delete, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, exists, func, literal, or_, select, update
 
 from core.catalogue import rows
 from core.catalogue.assets import insert_for
@@ -89,20 +89,19 @@ def claim(
             .group_by(failures.c.asset_id)
         )
     }
-    new = insert_for(conn)(leases).values(
-        [
-            {
-                "asset_id": asset.id,
-                "index_id": index or "",
-                "generation": asset.generation,
-                "attempts": earlier.get(asset.id, 0) + 1,
-                "token": token,
-                "worker": worker,
-                "expires_at": moment + lease,
-            }
-            for asset in wanted.values()
-        ]
-    )
+    values = [
+        {
+            "asset_id": asset.id,
+            "index_id": index or "",
+            "generation": asset.generation,
+            "attempts": earlier.get(asset.id, 0) + 1,
+            "token": token,
+            "worker": worker,
+            "expires_at": moment + lease,
+        }
+        for asset in wanted.values()
+    ]
+    new = insert_for(conn)(leases)
     put = new.on_conflict_do_update(
         index_elements=["asset_id", "index_id"],
         set_={
@@ -114,7 +113,7 @@ def claim(
         },
         where=or_(leases.c.token.is_(None), leases.c.expires_at <= moment),
     ).returning(leases.c.asset_id, leases.c.attempts)
-    got = {row.asset_id: row.attempts for row in conn.execute(put)}
+    got = {row.asset_id: row.attempts for row in conn.execute(put, values)}
     held = [asset for asset in wanted.values() if asset.id in got]
     return [Claim(asset=asset, token=token, attempt=got[asset.id], index=index) for asset in held]
 
@@ -138,7 +137,7 @@ def _sign(conn: Connection, index: Index, written: Mapping[Claim, int]) -> dict[
                 assets.c.id,
                 literal(index.id),
                 assets.c.generation,
-                case({c.asset.id: written[c] for c in chunk}, value=assets.c.id),
+                _by_asset({c.asset.id: written[c] for c in chunk}),
                 literal(now(), receipts.c.signed_at.type),
             )
             .join(leases, leases.c.asset_id == assets.c.id)
@@ -148,7 +147,7 @@ def _sign(conn: Connection, index: Index, written: Mapping[Claim, int]) -> dict[
                 assets.c.removed_at.is_(None),
                 leases.c.token.in_(tokens),
                 leases.c.generation == assets.c.generation,
-                assets.c.generation == case({c.asset.id: c.asset.generation for c in chunk}, value=assets.c.id),
+                assets.c.generation == _by_asset({c.asset.id: c.asset.generation for c in chunk}),
             )
         )
         columns = ["asset_id", "index_id", "generation", "points", "signed_at"]
@@ -163,6 +162,13 @@ def _sign(conn: Connection, index: Index, written: Mapping[Claim, int]) -> dict[
         generations: dict[UUID, int] = {row.id: row.generation for row in conn.execute(present)}
         refused |= {asset_id: generations.get(asset_id) for asset_id in others}
     return refused
+
+
+def _by_asset(numbers: Mapping[AssetId, int]) -> ColumnElement[int]:
+    """The number of the asset in the row: most often there is one for all, which costs less to say."""
+    first = next(iter(numbers.values()))
+    same = all(number == first for number in numbers.values())
+    return literal(first) if same else case(numbers, value=assets.c.id)
 
 
 def _held(claims: Sequence[Claim]) -> Any:

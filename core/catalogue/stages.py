@@ -12,17 +12,14 @@ from core.catalogue.tables import stages
 
 def spend(conn: Connection, collection: str, seconds: Mapping[str, float], count: int) -> None:
     """Port: `Catalogue.spend`. Rows in one order, so that two who add at once never wait for each other in a ring."""
-    for stage in sorted(seconds):
-        new = insert_for(conn)(stages).values(collection=collection, stage=stage, seconds=seconds[stage], assets=count)
-        conn.execute(
-            new.on_conflict_do_update(
-                index_elements=["collection", "stage"],
-                set_={
-                    "seconds": stages.c.seconds + new.excluded.seconds,
-                    "assets": stages.c.assets + new.excluded.assets,
-                },
-            )
-        )
+    new = insert_for(conn)(stages)
+    put = new.on_conflict_do_update(
+        index_elements=["collection", "stage"],
+        set_={"seconds": stages.c.seconds + new.excluded.seconds, "assets": stages.c.assets + new.excluded.assets},
+    )
+    said = {"collection": collection, "assets": count}
+    if seconds:
+        conn.execute(put, [said | {"stage": stage, "seconds": seconds[stage]} for stage in sorted(seconds)])
 
 
 def spent(conn: Connection, collection: str) -> dict[str, float]:
